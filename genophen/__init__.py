@@ -1,0 +1,78 @@
+"""Indirect encodings of neural networks: a small genotype compiles to the phenotype, the main network.
+
+The public names are handed out on first use, so that importing this package does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from genophen.api import compile, run
+    from genophen.architecture import Architecture
+    from genophen.batches import TrainBatches
+    from genophen.dataset import Data, Dataset, Split
+    from genophen.errors import (
+        ConfigError,
+        DamagedError,
+        DivergedError,
+        GenophenError,
+        PluginError,
+        Problem,
+    )
+    from genophen.genotype import Genotype, Target, no_genes
+    from genophen.hookspecs import hookimpl
+    from genophen.optimizer import Context, Metrics, Optimizer
+    from genophen.options import Options, PathOption
+    from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
+    from genophen.reporter import Reporter, RunInfo
+
+_MODULE_OF = {
+    "Architecture": "architecture",
+    "ConfigError": "errors",
+    "Context": "optimizer",
+    "DamagedError": "errors",
+    "Data": "dataset",
+    "Dataset": "dataset",
+    "DivergedError": "errors",
+    "Genotype": "genotype",
+    "GenophenError": "errors",
+    "Metrics": "optimizer",
+    "Optimizer": "optimizer",
+    "Options": "options",
+    "ParameterCounts": "phenotype",
+    "PathOption": "options",
+    "Phenotype": "phenotype",
+    "PluginError": "errors",
+    "Problem": "errors",
+    "Reporter": "reporter",
+    "RunInfo": "reporter",
+    "Split": "dataset",
+    "Target": "genotype",
+    "TrainBatches": "batches",
+    "compile": "api",
+    "compile_phenotype": "phenotype",
+    "hookimpl": "hookspecs",
+    "no_genes": "genotype",
+    "run": "api",
+}
+
+__all__ = [  # noqa: PLE0604 - the names are those above
+    "__version__",
+    *_MODULE_OF,
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'genophen' has no attribute {name!r}")
+    value = getattr(import_module(f"genophen.{_MODULE_OF[name]}"), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULE_OF])

@@ -1,0 +1,87 @@
+"""The one-liners: compile a module of one's own, run a config."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from genophen.config import resolve_config
+from genophen.errors import ConfigError
+from genophen.genotype import Genotype
+from genophen.options import read_options
+from genophen.phenotype import Phenotype, compile_phenotype
+from genophen.plugins import load_plugins
+from genophen.toml import override, read_toml
+from genophen.training import run_config
+
+
+def compile(
+    network: nn.Module,
+    expressed: Sequence[str],
+    genotype: str | type[Genotype] = "hypernetwork",
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Phenotype:
+    """Compile a module of your own into a phenotype, whose weights a genotype writes.
+
+    Args:
+        network: any module; it is copied, not changed.
+        expressed: patterns over its parameter names (fnmatch, `*` crosses dots), e.g. `["conv2.weight"]`.
+        genotype: the name of an installed genotype, or a class.
+        seed: seed of the genotype's initial values.
+        options: settings of the genotype, e.g. `embedding_dim=4`.
+
+    Returns:
+        A module to train like the network itself: `phenotype(images)`, `phenotype.parameters()`.
+
+    Raises:
+        ConfigError: for options that the genotype does not have, and patterns that select nothing.
+        PluginError: for a name that no plugin has.
+    """
+    if isinstance(expressed, str):
+        expressed = [expressed]
+    cls = load_plugins().get("genotype", genotype).cls if isinstance(genotype, str) else genotype
+    settings = read_options(cls.Options, options, f"genotype {cls.name}")
+    return compile_phenotype(network, expressed, cls, settings, seed=seed)
+
+
+def run(
+    config: str | Path | Mapping[str, Any],
+    *,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    plugin_files: Sequence[str | Path] = (),
+) -> dict[str, Any]:
+    """Train as `genophen run` does, silently, and return the result (see `result.json`).
+
+    Args:
+        config: a TOML file, or its tables.
+        overrides: assignments `a.b=VALUE`, VALUE as TOML.
+        out: the run directory, absent or empty; default: a fresh one below `runs/`.
+        plugin_files: single-file plugins to load.
+
+    Raises:
+        GenophenError: as the command would say it.
+    """
+    if isinstance(config, Mapping):
+        tables, origin, name = _copied(config), "given", "run"
+    else:
+        tables, origin, name = read_toml(Path(config)), str(config), Path(config).stem
+    override(tables, overrides)
+    plugins = load_plugins([Path(file) for file in plugin_files])
+    resolved = resolve_config(tables, plugins, origin)
+    directory, result = run_config(resolved, plugins, name, None if out is None else Path(out))
+    return {**result, "directory": str(directory.path)}
+
+
+def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy whose tables can be overridden without changing the caller's."""
+    if not all(isinstance(key, str) for key in tables):
+        raise ConfigError(
+            "cannot use the config given", found="keys that are not text", allowed="TOML's tables"
+        )
+    return {k: _copied(v) if isinstance(v, Mapping) else v for k, v in tables.items()}

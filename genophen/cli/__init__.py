@@ -1,0 +1,73 @@
+"""The `genophen` command. One file a subcommand; torch is imported only by those that need it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from genophen import __version__
+from genophen.cli.doctor import doctor
+from genophen.cli.evaluate import evaluate
+from genophen.cli.params import params
+from genophen.cli.plugins import plugins
+from genophen.cli.run import run
+from genophen.errors import GenophenError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="genophen")
+def cli() -> None:
+    """Indirect encodings of neural networks: a small genotype writes a convolutional network's kernels.
+
+    \b
+    genophen run examples/digits.toml
+    genophen run examples/mnist.toml --optimizer adam
+    genophen run examples/cifar_block3.toml --set training.rounds=10
+
+    \b
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 4 damaged checkpoint or data,
+    5 plugin, 130 and 143 interrupted.
+    """
+
+
+for command in (run, evaluate, params, plugins, doctor):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and end the process with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        code = cli.main(given, prog_name="genophen", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except GenophenError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error.text()}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(_unexpected(error), err=True)
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unexpected(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return (
+        f"Error: something that should not happen\n  found:   {type(error).__name__}: {reason}\n"
+        "  next:    the same command with --debug shows where; please report it"
+    )

@@ -1,0 +1,119 @@
+"""Options and steps that several subcommands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from genophen.config import Config
+    from genophen.plugins import Plugins
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_DEBUG = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+_PLUGIN = click.option(
+    "--plugin",
+    "plugin_files",
+    multiple=True,
+    metavar="FILE.py",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Load a single-file plugin; repeatable.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+device_option = click.option("--device", metavar="NAME", help="auto, cpu, cuda, cuda:1, ...")
+data_dir_option = click.option(
+    "--data-dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the data sets (also: GENOPHEN_DATA).",
+)
+
+_SHORTHANDS = {
+    "architecture": "architecture.name",
+    "genotype": "genotype.name",
+    "dataset": "dataset.name",
+    "optimizer": "optimizer.name",
+    "seed": "training.seed",
+    "device": "training.device",
+    "data_dir": "dataset.data_dir",
+}
+
+
+def plugin_options(command: F) -> F:
+    """--plugin and --debug."""
+    return _PLUGIN(_DEBUG(command))
+
+
+def config_options(command: F) -> F:
+    """The config's path, --set and the shorthands."""
+    for option in (
+        click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw."),
+        click.option("--optimizer", metavar="NAME", help="Optimizer; its settings are in [optimizer.NAME]."),
+        click.option("--dataset", metavar="NAME", help="Data set; its settings are in [dataset.NAME]."),
+        click.option("--genotype", metavar="NAME", help="Genotype; its settings are in [genotype.NAME]."),
+        click.option("--architecture", metavar="NAME", help="Architecture of the main network."),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="A.B=VALUE",
+            help="Override a setting, VALUE as in TOML; repeatable.",
+        ),
+        click.argument("config", type=click.Path(path_type=Path)),
+    ):
+        command = option(command)
+    return command
+
+
+def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a config file with the command line's overrides applied."""
+    from genophen.toml import assign, override, read_toml
+
+    tables = read_toml(path)
+    for name, value in shorthands.items():
+        if value is not None:
+            assign(tables, _SHORTHANDS[name].split("."), str(value) if isinstance(value, Path) else value)
+    override(tables, assignments)
+    return tables
+
+
+def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
+    """Every plugin, with one line on stderr for each that failed."""
+    from genophen.plugins import load_plugins
+
+    plugins = load_plugins(files)
+    for failure in plugins.failures:
+        say(str(failure))
+    return plugins
+
+
+def resolve(
+    path: Path,
+    assignments: tuple[str, ...],
+    shorthands: Mapping[str, Any],
+    plugin_files: tuple[Path, ...],
+) -> tuple[Config, Plugins]:
+    """The validated config and the plugins; the config's notes go to stderr."""
+    from genophen.config import resolve_config
+
+    tables = read_config(path, assignments, shorthands)
+    plugins = load_all_plugins(plugin_files)
+    config = resolve_config(tables, plugins, str(path))
+    for note in config.notes:
+        say(note)
+    return config, plugins
+
+
+def say(message: str) -> None:
+    """A message to the user, on stderr."""
+    click.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:
+    """The data that was asked for, on stdout."""
+    click.echo(json.dumps(value, indent=2))

@@ -1,0 +1,91 @@
+"""`genophen params`: count the numbers that a config trains."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve
+
+if TYPE_CHECKING:
+    from genophen.config import Config
+    from genophen.phenotype import Phenotype
+
+
+@click.command(no_args_is_help=True)
+@config_options
+@json_option
+@plugin_options
+def params(
+    config: Path,
+    assignments: tuple[str, ...],
+    as_json: bool,
+    plugin_files: tuple[Path, ...],
+    debug: bool,
+    **shorthands: Any,
+) -> None:
+    """Count the numbers that CONFIG trains, and name what the genotype writes. Needs no data.
+
+    \b
+    genophen params examples/cifar_block3.toml --genotype direct
+    """
+    from genophen.experiment import build_phenotype
+
+    resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
+    _, phenotype = build_phenotype(resolved, plugins)
+    description = describe(resolved, phenotype)
+    if as_json:
+        print_json(description)
+    else:
+        print_description(description)
+
+
+def describe(config: Config, phenotype: Phenotype) -> dict[str, Any]:
+    """Counts and expressed tensors, as `--json` prints them."""
+    at_zero = set(phenotype.held_at_zero())
+    counts = asdict(phenotype.parameter_counts())
+    return {
+        "architecture": config.architecture.name,
+        "genotype": config.genotype.name,
+        "parameters": {**counts, "searched": counts["total"]},
+        "expressed": [
+            {"name": target.name, "shape": list(target.shape), "held_at_zero": target.name in at_zero}
+            for target in phenotype.targets.values()
+        ],
+        "direct": [
+            {"name": name, "shape": list(parameter.shape)}
+            for name, parameter in phenotype.network.named_parameters()
+        ],
+    }
+
+
+def print_description(description: dict[str, Any]) -> None:
+    """The description as text."""
+    counts = description["parameters"]
+    click.echo(f"{description['architecture']} by {description['genotype']}")
+    written = [entry for entry in description["expressed"] if not entry["held_at_zero"]]
+    numbers = sum(_numel(entry["shape"]) for entry in written)
+    notes = {
+        "kernel": f"behind {numbers:,} expressed weights",
+        "embedding": "of the kernel parameters",
+        "generator": "of the kernel parameters",
+    }
+    for name in ("kernel", "embedding", "generator", "direct", "total"):
+        note = f"  {notes[name]}" if name in notes else ""
+        click.echo(f"  {name:<10} {counts[name]:>10,}{note}")
+    for title, entries in (("expressed", written), ("direct", description["direct"])):
+        click.echo(f"{title}:")
+        for entry in entries:
+            click.echo(f"  {entry['name']:<24} {' x '.join(map(str, entry['shape']))}")
+    if zeros := [entry["name"] for entry in description["expressed"] if entry["held_at_zero"]]:
+        click.echo(f"held at zero: {', '.join(zeros)}")
+
+
+def _numel(shape: list[int]) -> int:
+    count = 1
+    for size in shape:
+        count *= size
+    return count

@@ -1,0 +1,134 @@
+"""`genophen plugins`: what is installed, and which settings it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json
+
+if TYPE_CHECKING:
+    from genophen.plugins import Plugin
+
+
+@click.group(no_args_is_help=True)
+def plugins() -> None:
+    """List the plugins, or show one and its settings."""
+
+
+@plugins.command("list")
+@click.option("--kind", metavar="KIND", help="architecture, genotype, optimizer, dataset or reporter.")
+@json_option
+@plugin_options
+def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
+    """List every plugin by kind, with the package it comes from."""
+    from genophen.plugins import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise click.UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")
+    loaded = load_all_plugins(plugin_files)
+    found = [
+        plugin
+        for each in ([kind] if kind else KINDS)
+        for _, plugin in sorted(loaded.registered[each].items())
+    ]
+    if as_json:
+        failures = [{"plugin": str(f.source), "cause": f.cause} for f in loaded.failures]
+        print_json({"plugins": [_summary(plugin) for plugin in found], "failures": failures})
+        return
+    for plugin in found:
+        click.echo(f"{plugin.kind:<13} {plugin.name:<14} {plugin.cls.description}  [{_origin(plugin)}]")  # type: ignore[attr-defined]
+
+
+@plugins.command("show", no_args_is_help=True)
+@click.argument("name")
+@json_option
+@plugin_options
+def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
+    """Show the plugin NAME: what it is, where it comes from, and every setting with its default."""
+    from genophen.errors import PluginError, nearest
+    from genophen.plugins import KINDS
+
+    loaded = load_all_plugins(plugin_files)
+    found = [loaded.registered[kind][name] for kind in KINDS if name in loaded.registered[kind]]
+    if not found:
+        every = sorted({known for kind in KINDS for known in loaded.registered[kind]})
+        raise PluginError(
+            f"cannot show the plugin {name!r}",
+            found="no plugin of that name",
+            allowed=", ".join(every),
+            next_step=nearest(name, every),
+        )
+    if as_json:
+        print_json([{**_summary(plugin), "settings": _settings(plugin)} for plugin in found])
+        return
+    for plugin in found:
+        _print_plugin(plugin)
+
+
+def _summary(plugin: Plugin) -> dict[str, Any]:
+    return {
+        "kind": plugin.kind,
+        "name": plugin.name,
+        "description": plugin.cls.description,  # type: ignore[attr-defined]
+        "plugin": plugin.source.name,
+        "distribution": plugin.source.distribution,
+        "version": plugin.source.version,
+    }
+
+
+def _origin(plugin: Plugin) -> str:
+    return f"{plugin.source.distribution} {plugin.source.version}".strip()
+
+
+def _settings(plugin: Plugin) -> list[dict[str, Any]]:
+    """Each setting's name, type, default and description, from the pydantic fields."""
+    options = getattr(plugin.cls, "Options", None)
+    if options is None:
+        return []
+    properties = options.model_json_schema().get("properties", {})
+    fields = options.model_fields
+    return [
+        {
+            "name": name,
+            "type": _type(properties[name]),
+            "required": fields[name].is_required(),
+            "default": properties[name].get("default"),
+            "description": fields[name].description or "",
+        }
+        for name in fields
+    ]
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A JSON schema's type in the words of a config."""
+    if "anyOf" in schema:
+        return " or ".join(_type(part) for part in schema["anyOf"] if part.get("type") != "null")
+    if "enum" in schema:
+        return " | ".join(repr(value) for value in schema["enum"])
+    bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    limits = " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)
+    return " ".join(part for part in (schema.get("format") or schema.get("type", "value"), limits) if part)
+
+
+def _print_plugin(plugin: Plugin) -> None:
+    click.echo(f"{plugin.kind} {plugin.name}: {plugin.cls.description}")  # type: ignore[attr-defined]
+    click.echo(f"from {plugin.source.name} ({_origin(plugin)})")
+    settings = _settings(plugin)
+    if not settings:
+        click.echo("It has no settings.")
+        return
+    click.echo(f"Settings, under [{plugin.kind}.{plugin.name}]:")
+    for setting in settings:
+        default = "required" if setting["required"] else f"default {_toml_like(setting['default'])}"
+        click.echo(f"  {setting['name']}  ({setting['type']}; {default})")
+        if setting["description"]:
+            click.echo(f"      {setting['description']}")
+
+
+def _toml_like(value: object) -> str:
+    if value is None:
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else repr(value)

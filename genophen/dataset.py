@@ -1,0 +1,157 @@
+"""Data sets: labelled images in three splits."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from genophen.errors import ConfigError, DamagedError
+from genophen.options import Options
+
+#: Bytes hashed at a time, so that a memory-mapped split is never read whole.
+_HASH_CHUNK = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images, uint8 (M, C, H, W), and their labels, int64 (M,); either may be memory-mapped.
+
+    With `rows`, int64 (N,), the split consists of those M's rows alone, in that order; otherwise N = M.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels) if self.rows is None else len(self.rows)
+
+    def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images (n, C, H, W) and labels (n,) at positions (n,) of this split."""
+        rows = positions if self.rows is None else self.rows[positions]
+        return self.images[rows], self.labels[rows]
+
+    def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images and labels in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            stop = min(start + size, len(self))
+            if self.rows is None:
+                yield self.images[start:stop], self.labels[start:stop]
+            else:
+                yield self.take(torch.arange(start, stop, device=self.rows.device))
+
+    def to(self, device: torch.device) -> Split:
+        """A copy in the memory of `device`, without rows that this split does not have."""
+        images, labels = (
+            (self.images, self.labels) if self.rows is None else self.take(torch.arange(len(self)))
+        )
+        return Split(images.to(device), labels.to(device))
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set in memory or memory-mapped.
+
+    Without a `validation` split of its own, one is drawn from `train` (see `draw_validation`).
+    """
+
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    validation: Split | None = None
+    #: SHA-256 of the content where the data set knows one; otherwise computed from the pixels.
+    sha256: str = field(default="")
+
+    def digest(self) -> str:
+        """SHA-256 over labels and pixels of all splits, or the data set's own."""
+        return self.sha256 or _digest([s for s in (self.train, self.validation, self.test) if s is not None])
+
+
+class Dataset(ABC):
+    """A source of labelled images.
+
+    A subclass sets `name` and `description`, nests its settings as `Options`, and writes `load`.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    @abstractmethod
+    def load(self, data_dir: Path) -> Data:
+        """Read the images from below `data_dir`, fetching them first where that is possible.
+
+        Raises:
+            GenophenError: where the data cannot be had; the message says what to do.
+            DamagedError: for data that is not what it should be.
+        """
+
+
+def check_data(data: Data, name: str) -> None:
+    """Raise a DamagedError where the splits of data set `name` are not what `Data` promises."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    for split_name, split in splits.items():
+        if split is not None and (problem := _problem(split, data)):
+            raise DamagedError(
+                f"cannot use the {split_name} images of the data set {name}",
+                found=problem,
+                allowed="uint8 images (N, C, H, W), int64 labels (N,) from 0 up to the number of classes, N > 0",
+            )
+
+
+def _problem(split: Split, data: Data) -> str:
+    images, labels = split.images, split.labels
+    if images.dtype != torch.uint8 or images.dim() != 4 or labels.dtype != torch.int64 or labels.dim() != 1:
+        found = f"images {images.dtype} {tuple(images.shape)}, labels {labels.dtype} {tuple(labels.shape)}"
+        return found.replace("torch.", "")
+    if len(images) != len(labels) or not len(labels):
+        return f"{len(images)} images and {len(labels)} labels"
+    if images.shape[1:] != data.train.images.shape[1:]:
+        return f"image shape {tuple(images.shape[1:])} beside {tuple(data.train.images.shape[1:])} in train"
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < 0 or highest >= len(data.class_names):
+        return f"labels from {lowest} to {highest} for {len(data.class_names)} classes"
+    return ""
+
+
+def draw_validation(data: Data, size: int | None, seed: int) -> Data:
+    """Move `size` images, drawn at random with `seed`, from the training to the validation split.
+
+    Without a size: a tenth of the training images, at most 5,000.
+
+    Raises:
+        ConfigError: for a size that leaves no training image.
+    """
+    count = len(data.train)
+    size = min(count // 10, 5000) if size is None else size
+    if not 0 < size < count:
+        raise ConfigError(
+            "cannot draw the validation images",
+            found=f"dataset.validation_size = {size} of {count} training images",
+            allowed=f"1 to {count - 1}",
+        )
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    # Sorted, so that a memory-mapped split is read in one direction.
+    held_out, kept = order[:size].sort().values, order[size:].sort().values
+    images, labels = data.train.images, data.train.labels
+    return replace(data, train=Split(images, labels, kept), validation=Split(images, labels, held_out))
+
+
+def _digest(splits: list[Split]) -> str:
+    sha256 = hashlib.sha256()
+    for split in splits:
+        sha256.update(repr((len(split), *split.images.shape[1:])).encode())
+        for images, labels in split.chunks(max(1, _HASH_CHUNK // max(1, split.images[0].numel()))):
+            sha256.update(labels.cpu().contiguous().numpy().data)
+            sha256.update(images.cpu().contiguous().numpy().data)
+    return sha256.hexdigest()

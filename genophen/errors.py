@@ -1,0 +1,108 @@
+"""What genophen raises. Each class carries the exit code with which the command ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class GenophenError(Exception):
+    """An error in four parts: what was attempted, the value seen, what is allowed, the next step."""
+
+    exit_code = 1
+
+    def __init__(self, attempted: str, *, found: str = "", allowed: str = "", next_step: str = "") -> None:
+        self.attempted = attempted
+        self.found = found
+        self.allowed = allowed
+        self.next_step = next_step
+        super().__init__(self.text())
+
+    def text(self) -> str:
+        """The message as it is shown, one part a line; parts that were not given are left out."""
+        parts = [("found", self.found), ("allowed", self.allowed), ("next", self.next_step)]
+        return "\n".join([self.attempted, *(f"  {name + ':':<9}{part}" for name, part in parts if part)])
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own pickling would call the class with the message alone and lose the parts.
+        return (_rebuild, (type(self), self.__dict__.copy()))
+
+
+def _rebuild(cls: type[GenophenError], state: dict[str, object]) -> GenophenError:
+    error = cls.__new__(cls)
+    error.__dict__.update(state)
+    error.args = (error.text(),)
+    return error
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a config: the dotted key, the value seen, what is allowed there, what to do."""
+
+    key: str
+    found: str = ""
+    allowed: str = ""
+    next_step: str = ""
+
+    def __str__(self) -> str:
+        details = [self.found, f"allowed: {self.allowed}" if self.allowed else "", self.next_step]
+        return f"{self.key}: " + "; ".join(detail for detail in details if detail)
+
+
+class ConfigError(GenophenError):
+    """A config, option or command-line value that cannot be used. Lists every problem found, not the first."""
+
+    exit_code = 2
+
+    def __init__(
+        self,
+        attempted: str,
+        *,
+        problems: Sequence[Problem] = (),
+        found: str = "",
+        allowed: str = "",
+        next_step: str = "",
+    ) -> None:
+        self.problems = tuple(problems)
+        super().__init__(attempted, found=found, allowed=allowed, next_step=next_step)
+
+    def text(self) -> str:
+        """The four parts, and under them one line a problem."""
+        return "\n".join([super().text(), *(f"  - {problem}" for problem in self.problems)])
+
+
+class DivergedError(GenophenError):
+    """The training left the finite numbers."""
+
+    exit_code = 3
+
+
+class DamagedError(GenophenError):
+    """A checkpoint or data file that is not what its checksum or format says."""
+
+    exit_code = 4
+
+
+class PluginError(GenophenError):
+    """A plugin that is absent, cannot be loaded or breaks its contract."""
+
+    exit_code = 5
+
+
+def nearest_name(word: str, known: Iterable[str]) -> str | None:
+    """The known name most like `word`; None where none is near."""
+    folded = {name.casefold(): name for name in known}
+    matches = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`did you mean ...?` with the nearest known name, or an empty string where none is near."""
+    name = nearest_name(word, known)
+    return "" if name is None else f"did you mean {name}?"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names in order, comma-separated; `(none)` for an empty list."""
+    return ", ".join(sorted(names)) or "(none)"

@@ -1,0 +1,248 @@
+"""From a config to the objects of a run: data, architecture, phenotype, and how well it does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from genophen.architecture import Architecture, build_network
+from genophen.batches import (
+    EvaluationBatches,
+    Normalization,
+    TrainBatches,
+    check_fit,
+    fit_images,
+    measure_normalization,
+)
+from genophen.config import Config
+from genophen.dataset import Data, Dataset, Split, check_data, draw_validation
+from genophen.errors import ConfigError, GenophenError, PluginError
+from genophen.phenotype import Phenotype, compile_phenotype
+from genophen.plugins import Plugins
+from genophen.seeds import derive_seed
+
+Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a phenotype does on a split."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass
+class Experiment:
+    """The objects that a config describes, on one device."""
+
+    config: Config
+    plugins: Plugins
+    device: torch.device
+    architecture: Architecture
+    phenotype: Phenotype
+    data: Data
+    data_sha256: str
+    normalization: Normalization
+
+    def split(self, name: str) -> Split:
+        """The split `train`, `validation` or `test`."""
+        split: Split = getattr(self.data, name)
+        return split
+
+    def train_batches(self) -> TrainBatches:
+        """Augmented training batches, drawn with a generator of their own."""
+        training = self.config.training
+        generator = torch.Generator().manual_seed(derive_seed(training.seed, "batches"))
+        return TrainBatches(
+            self.data.train,
+            self.normalization,
+            self.architecture.input_shape,
+            training.batch_size,
+            self.config.augmentation,
+            generator,
+        )
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Loss and accuracy on all images of a split, in eval mode, counted apart from the training."""
+        size = self.config.training.evaluation_batch_size
+        batches = EvaluationBatches(
+            self.split(split), self.normalization, self.architecture.input_shape, size
+        )
+        return evaluate(self.phenotype, batches)
+
+
+def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:
+    """Build everything that a config describes. `notify` is told what the user may want to know.
+
+    Raises:
+        ConfigError: where data and architecture do not fit each other.
+        PluginError: for a plugin that breaks its contract.
+    """
+    device = choose_device(config.training.device)
+    architecture, phenotype = build_phenotype(config, plugins)
+    phenotype = phenotype.to(device)
+    check_output(architecture, phenotype, config.architecture.name)
+    data = _load_data(config, plugins, notify)
+    check_fit(tuple(data.train.images.shape[1:]), architecture.input_shape)
+    _check_classes(data, architecture, config, notify)
+    digest = data.digest()
+    data = _store(data, architecture, config, device, notify)
+    normalization = measure_normalization(data.train, architecture.input_shape).to(device)
+    return Experiment(config, plugins, device, architecture, phenotype, data, digest, normalization)
+
+
+def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phenotype]:
+    """The architecture and the compiled phenotype that a config describes, on the CPU, without any data.
+
+    Raises:
+        PluginError: where the architecture's code raises, with what it said.
+    """
+    architecture: Architecture = plugins.get("architecture", config.architecture.name).cls(
+        config.architecture.options
+    )
+    seed = config.training.seed
+    try:
+        network = build_network(architecture, derive_seed(seed, "network"))
+        patterns = architecture.expressed()
+    except GenophenError:
+        raise
+    except Exception as error:
+        source = plugins.get("architecture", config.architecture.name).source
+        raise PluginError(
+            f"cannot build the architecture {config.architecture.name}",
+            found=f"its plugin {source} raised {type(error).__name__}: {error}",
+            next_step="--debug shows where; `genophen plugins show` lists its settings",
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise PluginError(
+            f"cannot build the architecture {config.architecture.name}",
+            found=f"build() returned {type(network).__name__}",
+            allowed="a torch.nn.Module",
+        )
+    genotype = plugins.get("genotype", config.genotype.name).cls
+    options = config.genotype.options
+    phenotype = compile_phenotype(network, patterns, genotype, options, seed=derive_seed(seed, "genotype"))
+    return architecture, phenotype
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto`: the first GPU, or else the CPU.
+
+    Raises:
+        ConfigError: for a device that torch does not know or this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"cannot use the device {name!r}",
+            found=reason,
+            allowed="auto, cpu, cuda, cuda:0, ...",
+            next_step="--device cpu runs everywhere; `genophen doctor` shows what this machine has",
+        ) from None
+    return device
+
+
+def evaluate(phenotype: Phenotype, batches: EvaluationBatches) -> Evaluation:
+    """Mean cross-entropy and accuracy over all images, in eval mode; the mode is put back afterwards."""
+    was_training = phenotype.training
+    phenotype.eval()
+    loss_sum, correct, count = 0.0, 0, 0
+    with torch.inference_mode(), phenotype.samples.paused():
+        for images, labels in batches:
+            logits = phenotype(images)  # (N, num_classes)
+            loss_sum += F.cross_entropy(logits, labels, reduction="sum").double().item()
+            correct += int((logits.argmax(1) == labels).sum())
+            count += len(labels)
+    phenotype.train(was_training)
+    return Evaluation(loss_sum / count, correct / count)
+
+
+def check_output(architecture: Architecture, phenotype: Phenotype, name: str) -> None:
+    """Run two blank images through the phenotype, so that a network that cannot run fails before any training."""
+    device = next(phenotype.parameters()).device
+    images = torch.zeros(2, *architecture.input_shape, device=device)
+    attempted = f"cannot run the architecture {name} on images of shape {tuple(architecture.input_shape)}"
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), phenotype.samples.paused():
+        phenotype.eval()
+        try:
+            logits = phenotype(images)
+        except Exception as error:
+            raise PluginError(attempted, found=f"it raised {type(error).__name__}: {error}") from error
+        phenotype.train()
+    expected = (2, architecture.num_classes)
+    if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
+        found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise PluginError(attempted, found=f"two images gave {found}", allowed=f"logits of shape {expected}")
+
+
+def _load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
+    """The data set with all three splits."""
+    dataset: Dataset = plugins.get("dataset", config.dataset.name).cls(config.dataset.options)
+    data = dataset.load(config.data.data_dir)
+    check_data(data, config.dataset.name)
+    if data.validation is None:
+        return draw_validation(data, config.data.validation_size, config.data.split_seed)
+    if config.data.validation_size is not None:
+        notify(
+            f"dataset.validation_size is not used: {config.dataset.name} has "
+            f"{len(data.validation)} validation images of its own"
+        )
+    return data
+
+
+def _check_classes(data: Data, architecture: Architecture, config: Config, notify: Notify) -> None:
+    classes, outputs = len(data.class_names), architecture.num_classes
+    if classes > outputs:
+        raise ConfigError(
+            f"cannot train {config.architecture.name} on {config.dataset.name}",
+            found=f"{classes} classes, an architecture with {outputs} outputs",
+            allowed=f"up to {outputs} classes",
+            next_step=f"--set architecture.{config.architecture.name}.num_classes={classes}, where it has that "
+            "setting (see `genophen plugins show`)",
+        )
+    if classes < outputs:
+        notify(f"{config.dataset.name} has {classes} classes: {outputs - classes} outputs stay unused")
+
+
+def _store(
+    data: Data, architecture: Architecture, config: Config, device: torch.device, notify: Notify
+) -> Data:
+    """The splits where batches are to be taken from: resized and on the device, or left to be streamed."""
+    channels, height, width = data.train.images.shape[1:]
+    size = architecture.input_shape[1:]
+    if (height, width) != size:
+        notify(f"images are resized from {height}x{width} to {size[0]}x{size[1]}")
+    assert data.validation is not None
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    num_bytes = sum(len(split) for split in splits.values()) * channels * size[0] * size[1]
+    storage = config.data.storage
+    if storage == "stream" or (storage == "auto" and num_bytes > _memory_bytes(device) / 2):
+        notify(f"images ({num_bytes / 2**30:.1f} GiB) are streamed batch by batch")
+        return data
+    stored = {name: _in_memory(split, (channels, *size), device) for name, split in splits.items()}
+    return replace(data, **stored)
+
+
+def _in_memory(split: Split, shape: tuple[int, int, int], device: torch.device) -> Split:
+    if tuple(split.images.shape[1:]) == shape:
+        return split.to(device)
+    fitted = [(fit_images(images, shape).to(device), labels) for images, labels in split.chunks(1024)]
+    images, labels = zip(*fitted, strict=True)
+    return Split(torch.cat(images), torch.cat(labels).to(device))
+
+
+def _memory_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

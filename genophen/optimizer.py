@@ -1,0 +1,73 @@
+"""Optimizers: what changes a phenotype, one step at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from genophen.batches import TrainBatches
+from genophen.options import Options
+from genophen.phenotype import Phenotype
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one step reports. Tensors may stay on the device: they are read once a round."""
+
+    #: Mean loss over the step's images, a number or a tensor of shape ().
+    train_loss: float | Tensor
+    learning_rate: float | None = None
+    #: Further numbers, by name; the last step of a round is recorded.
+    extras: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an optimizer works with."""
+
+    phenotype: Phenotype
+    #: Training batches; the experiment saves and restores their position.
+    batches: TrainBatches
+    total_rounds: int
+    #: For an optimizer's own draws, on the CPU; the experiment saves and restores its state.
+    generator: torch.Generator
+
+
+class Optimizer(ABC):
+    """Improves a phenotype on training batches; rounds, validation and stopping are the experiment's.
+
+    A subclass sets `name` and `description`, nests its settings as `Options`, and writes the methods below.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    Options: ClassVar[type[Options]] = Options
+
+    #: Steps between two validations; set by `setup`.
+    steps_per_round: int
+    #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
+    needs_all_rounds: bool = False
+
+    def __init__(self, options: Options | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    @abstractmethod
+    def setup(self, context: Context) -> None:
+        """Get ready to improve `context.phenotype`; called once, before the first step."""
+
+    @abstractmethod
+    def step(self) -> Metrics:
+        """Improve the phenotype by one minibatch or one generation."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, less phenotype, batches and generators."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` gave; called after `setup`."""

@@ -1,0 +1,66 @@
+"""The base of every plugin's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic_core import ErrorDetails
+
+from genophen.errors import ConfigError, Problem, nearest
+
+OptionsT = TypeVar("OptionsT", bound="Options")
+
+#: A setting that names a file or folder. Relative ones are resolved as the config is read: against the
+#: working directory, in a data set's settings first against the data directory.
+PathOption = Annotated[Path, Strict(False)]
+
+
+class Options(BaseModel):
+    """Settings of one plugin: typed fields, each with a default and a description.
+
+    Unknown keys, values of another type, NaN and infinity are rejected. An instance does not change.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
+    """Validate `values` as options of class `cls`; `where` is the dotted key that they stand under.
+
+    Raises:
+        ConfigError: with one problem for each key that is unknown or has an impossible value.
+    """
+    try:
+        return cls.model_validate(dict(values))
+    except ValidationError as error:
+        problems = [_problem(detail, cls, where) for detail in error.errors(include_url=False)]
+        raise ConfigError(f"cannot use the settings under {where}", problems=problems) from None
+
+
+def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:
+    path = ".".join(str(part) for part in detail["loc"])
+    key = ".".join(part for part in (where, path) if part)
+    if detail["type"] == "extra_forbidden":
+        hint = nearest(path, cls.model_fields)
+        known = "" if hint else ", ".join(cls.model_fields) or "(no settings)"
+        return Problem(key, found="unknown key", allowed=known, next_step=hint)
+    if detail["type"] == "missing":
+        return Problem(key, found="is missing", next_step="give it a value")
+    return Problem(key, found=f"found {shown(detail['input'])}", allowed=_sentence(detail))
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """pydantic's own message, less its lead-in: `a valid integer`, `greater than 0`."""
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    return message[:1].lower() + message[1:]
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A value as an error message quotes it, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,185 @@
+"""Phenotypes: a main network running on the weights that a genotype expresses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from genophen.accounting import SampleCounter
+from genophen.errors import ConfigError, PluginError
+from genophen.genotype import Genotype, Scope, Target
+from genophen.options import Options
+from genophen.targets import aliases, find_targets
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Trainable numbers of a phenotype, each tensor once.
+
+    `total = kernel + direct`. `kernel` stands behind the expressed weights; `embedding` and `generator` are
+    parts of it, the rest being biases that the genotype writes or, without any embedding, the weights.
+    """
+
+    total: int
+    kernel: int
+    embedding: int
+    generator: int
+    direct: int
+
+
+class Phenotype(nn.Module):
+    """A main network whose expressed parameters come from a genotype at every call.
+
+    Owns the genotype and the direct parameters; the expressed ones are no parameters of it. Made by
+    `compile_phenotype` or `genophen.compile`; trained like any module.
+    """
+
+    def __init__(self, network: nn.Module, genotype: Genotype, targets: dict[str, Target]) -> None:
+        """Take over `network`, emptied of the parameters that `genotype` writes (see `compile_phenotype`)."""
+        super().__init__()
+        with torch.no_grad():
+            written = genotype.express()
+        _check_expressed(genotype, written, targets)
+        self.targets = {name: target for name, target in targets.items() if name in written}
+        self._aliases = {name: aliases(network, name) for name in written}
+        for names in self._aliases.values():
+            for alias in names:
+                _owner(network, alias).register_parameter(alias.rpartition(".")[2], None)
+        self.network = network
+        self.genotype = genotype
+        self.samples = SampleCounter()
+        self._expressed_from: list[Tensor] | None = None
+        self._expressed: dict[str, Tensor] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The network's output on its own arguments, e.g. images (N, C, H, W) to logits (N, num_classes).
+
+        In eval mode without gradients the weights are expressed once, until a parameter changes.
+        """
+        output = functional_call(self.network, self._named(self.weights()), args, kwargs)
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(first, Tensor) and first.dim():
+            self.samples.count(first.shape[0], output)
+        return output
+
+    def weights(self) -> dict[str, Tensor]:
+        """The expressed tensors by name: fresh, with gradients, or in evaluation those of the last call."""
+        if self.training or torch.is_grad_enabled():
+            return cast(dict[str, Tensor], self.genotype.express())
+        # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
+        # changes through `.data`, which is how search algorithms fill a network.
+        state = [*self.genotype.parameters(), *self.genotype.buffers()]
+        if self._expressed_from is None or not _equal(state, self._expressed_from):
+            with torch.inference_mode(False), torch.no_grad():
+                self._expressed = self.genotype.express()
+                self._expressed_from = [tensor.detach().clone() for tensor in state]
+        return self._expressed
+
+    def materialize(self) -> nn.Module:
+        """The main network as a plain module with the weights copied in, free of the genotype."""
+        with torch.no_grad():
+            weights = {name: nn.Parameter(w.detach().clone()) for name, w in self.genotype.express().items()}
+        network = copy.deepcopy(self.network)
+        for alias, weight in self._named(weights).items():
+            _owner(network, alias).register_parameter(alias.rpartition(".")[2], cast(nn.Parameter, weight))
+        return network.train(self.training)
+
+    def direct_parameters(self) -> list[nn.Parameter]:
+        """The main network's own parameters: those that no genotype writes."""
+        return list(self.network.parameters())
+
+    def held_at_zero(self) -> list[str]:
+        """Names of the biases that the genotype writes as constant zeros."""
+        with torch.enable_grad():
+            written = self.genotype.express()
+        biases = [name for name, target in self.targets.items() if target.is_bias]
+        return [n for n in biases if not written[n].requires_grad and not written[n].count_nonzero()]
+
+    def parameter_counts(self) -> ParameterCounts:
+        """How many numbers are trained, and what they are for."""
+        kernel = _trainable(self.genotype.parameters())
+        direct = _trainable(self.network.parameters())
+        return ParameterCounts(
+            total=kernel + direct,
+            kernel=kernel,
+            embedding=self._count_scope("embeddings"),
+            generator=self._count_scope("generator"),
+            direct=direct,
+        )
+
+    def _count_scope(self, scope: Scope) -> int:
+        try:
+            names = self.genotype.genes(scope)
+        except ConfigError:  # a genotype without such genes has none to count
+            return 0
+        return _trainable(self.genotype.get_parameter(name) for name in names)
+
+    def _named(self, weights: dict[str, Any]) -> dict[str, Any]:
+        """The tensors under all their names: each tied name gets the same tensor."""
+        return {alias: weights[name] for name, names in self._aliases.items() for alias in names}
+
+
+def compile_phenotype(
+    network: nn.Module,
+    expressed: Sequence[str],
+    genotype: type[Genotype],
+    options: Options | None = None,
+    *,
+    seed: int = 0,
+) -> Phenotype:
+    """Compile a network and a genotype class into a phenotype. The network itself is left as it is.
+
+    Raises:
+        ConfigError: for patterns that select nothing, or nothing that can be expressed.
+        PluginError: for a genotype that does not write what it was asked to.
+    """
+    targets = find_targets(network, expressed)
+    generator = torch.Generator().manual_seed(seed)
+    written_by = genotype(genotype.Options() if options is None else options, targets, generator)
+    like = next(iter(targets.values())).initial
+    return Phenotype(copy.deepcopy(network), written_by.to(like.device, like.dtype), targets)
+
+
+def _owner(network: nn.Module, parameter_name: str) -> nn.Module:
+    return network.get_submodule(parameter_name.rpartition(".")[0])
+
+
+def _trainable(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+
+
+def _equal(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
+    return len(left) == len(right) and all(
+        a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def _check_expressed(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> None:
+    """Raise a PluginError where the tensors written are not the targets."""
+    attempted = f"cannot compile with the genotype {genotype.name}"
+    if unknown := sorted(set(written) - set(targets)):
+        raise PluginError(
+            attempted, found=f"it wrote {unknown[0]!r}, which is no target", allowed=", ".join(targets)
+        )
+    for name, target in targets.items():
+        if name not in written:
+            if target.is_bias:
+                continue
+            raise PluginError(
+                attempted,
+                found=f"it wrote nothing for {name!r}",
+                allowed="express() writes every weight target",
+            )
+        if tuple(written[name].shape) != target.shape:
+            raise PluginError(
+                attempted,
+                found=f"it wrote shape {tuple(written[name].shape)} for {name!r}",
+                allowed=str(target.shape),
+            )

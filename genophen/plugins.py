@@ -1,0 +1,262 @@
+"""Finding and loading plugins, each by itself: a broken one is named, and the others work."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from genophen import hookspecs
+from genophen.architecture import Architecture
+from genophen.dataset import Dataset
+from genophen.errors import PluginError, listed, nearest
+from genophen.genotype import Genotype
+from genophen.optimizer import Optimizer
+from genophen.options import Options
+from genophen.reporter import Reporter
+
+#: Kinds of plugin: the config's name of the kind, the hook that registers it, and its base class.
+KINDS: dict[str, tuple[str, type]] = {
+    "architecture": ("register_architectures", Architecture),
+    "genotype": ("register_genotypes", Genotype),
+    "optimizer": ("register_optimizers", Optimizer),
+    "dataset": ("register_datasets", Dataset),
+    "reporter": ("register_reporters", Reporter),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a plugin comes from."""
+
+    name: str
+    distribution: str
+    version: str
+    #: SHA-256 of a single-file plugin; empty for an installed one, which its version identifies.
+    sha256: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A plugin that could not be loaded, or something of it that could not be registered."""
+
+    source: Source
+    cause: str
+
+    def __str__(self) -> str:
+        return f"plugin {self.source} is left out: {self.cause}"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One registered class."""
+
+    kind: str
+    name: str
+    cls: type
+    source: Source
+
+
+@dataclass
+class Plugins:
+    """All registered classes by kind and name, and what went wrong in registering others."""
+
+    registered: dict[str, dict[str, Plugin]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
+    failures: list[Failure] = field(default_factory=list)
+    _duplicates: dict[tuple[str, str], list[Source]] = field(default_factory=dict)
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(self.registered[kind])
+
+    def get(self, kind: str, name: str) -> Plugin:
+        """The plugin of that kind and name.
+
+        Raises:
+            PluginError: where there is none, with the nearest known name, or more than one.
+        """
+        attempted = f"cannot use the {kind} {name!r}"
+        if sources := self._duplicates.get((kind, name)):
+            raise PluginError(
+                attempted,
+                found=f"two plugins register that name: {' and '.join(map(str, sources))}",
+                allowed="one plugin a name",
+                next_step="uninstall one of them, or name the plugins to load in GENOPHEN_LOAD_PLUGINS",
+            )
+        if name not in self.registered[kind]:
+            causes = [str(failure) for failure in self.failures]
+            raise PluginError(
+                attempted,
+                found="; ".join(["no plugin of that name", *causes]),
+                allowed=listed(self.registered[kind]),
+                next_step=nearest(name, self.registered[kind])
+                or "install the package that has it, or name its file with --plugin FILE.py",
+            )
+        return self.registered[kind][name]
+
+    def options(self, kind: str, name: str) -> type[Options]:
+        cls = self.get(kind, name).cls
+        return getattr(cls, "Options", Options)
+
+    def add(self, kind: str, cls: object, source: Source) -> None:
+        """Register a class, or record why it cannot be."""
+        problem = _contract_problem(kind, cls)
+        if problem:
+            self.failures.append(Failure(source, problem))
+            return
+        name: str = cls.name  # type: ignore[attr-defined]
+        earlier = self.registered[kind].get(name)
+        if earlier is None:
+            self.registered[kind][name] = Plugin(kind, name, cls, source)  # type: ignore[arg-type]
+            return
+        self._duplicates.setdefault((kind, name), [earlier.source]).append(source)
+        self.failures.append(
+            Failure(source, f"its {kind} {name!r} is already registered by {earlier.source}: neither is used")
+        )
+
+
+def load_plugins(files: Sequence[Path] = ()) -> Plugins:
+    """Load the installed plugins (entry-point group `genophen`) and the single files named.
+
+    `GENOPHEN_LOAD_PLUGINS`, a comma-separated list of entry-point names, selects the installed ones; empty
+    means none. An installed plugin that fails is recorded in `failures`.
+
+    Raises:
+        PluginError: for a file that cannot be loaded, since it was asked for by name; and for any failure
+            where `GENOPHEN_STRICT_PLUGINS=1`.
+    """
+    manager = pluggy.PluginManager("genophen")
+    manager.add_hookspecs(hookspecs)
+    plugins = Plugins()
+    for entry_point in _selected_entry_points(plugins):
+        source = _entry_point_source(entry_point)
+        _load_one(manager, plugins, source, entry_point.load)
+    if plugins.failures and os.environ.get("GENOPHEN_STRICT_PLUGINS") == "1":
+        raise PluginError("cannot load every plugin", found="; ".join(map(str, plugins.failures)))
+    for file in dict.fromkeys(file.resolve() for file in files):
+        before = len(plugins.failures)
+        source = _file_source(file)
+        _load_one(manager, plugins, source, lambda file=file: _import_file(file))  # type: ignore[misc]
+        if len(plugins.failures) > before:
+            raise PluginError(f"cannot load the plugin {file}", found=plugins.failures[-1].cause)
+    return plugins
+
+
+def _selected_entry_points(plugins: Plugins) -> list[EntryPoint]:
+    every = sorted(entry_points(group="genophen"), key=lambda point: (point.name, point.value))
+    wanted = os.environ.get("GENOPHEN_LOAD_PLUGINS")
+    if wanted is None:
+        return every
+    names = {name.strip() for name in wanted.split(",") if name.strip()}
+    for absent in sorted(names - {point.name for point in every}):
+        source = Source(absent, "GENOPHEN_LOAD_PLUGINS", "")
+        plugins.failures.append(Failure(source, "no installed plugin has that entry-point name"))
+    return [point for point in every if point.name in names]
+
+
+def _entry_point_source(point: EntryPoint) -> Source:
+    distribution = point.dist
+    if distribution is None:
+        return Source(point.name, point.value, "")
+    return Source(point.name, distribution.metadata["Name"], distribution.version)
+
+
+def _file_source(file: Path) -> Source:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise PluginError(
+            f"cannot read the plugin file {file}",
+            found=error.strerror or str(error),
+            next_step="give --plugin the path of a Python file",
+        ) from None
+    return Source(file.stem, str(file.resolve()), "", hashlib.sha256(content).hexdigest())
+
+
+def _import_file(file: Path) -> ModuleType:
+    name = f"genophen_plugin_file_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{file} is not a Python file (its name must end in .py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that its classes can be found by name, as pickling and pydantic do
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _load_one(
+    manager: pluggy.PluginManager, plugins: Plugins, source: Source, load: Callable[[], Any]
+) -> None:
+    """Import one plugin and let it register its classes; any failure is recorded, none is raised."""
+    try:
+        plugin = load()
+        _check_hooks(manager, plugin)
+        manager.register(plugin)
+        collected = list(_collect(manager, plugin))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may even call sys.exit() as it is imported
+        plugins.failures.append(Failure(source, _one_line(error)))
+        return
+    for kind, cls in collected:
+        plugins.add(kind, cls, source)
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
+    """Raise where the plugin implements a hook that does not exist, which pluggy would pass over."""
+    known = {hook for hook, _ in KINDS.values()}
+    implemented = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    for name in implemented:
+        if name not in known:
+            raise TypeError(f"there is no hook {name!r}; {nearest(name, known) or 'hooks: ' + listed(known)}")
+    if not implemented:
+        raise TypeError(f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})")
+
+
+def _collect(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[str, object]]:
+    """The (kind, class) pairs that one plugin's own hook implementations register."""
+    for kind, (hook, _) in KINDS.items():
+        for implementation in getattr(manager.hook, hook).get_hookimpls():
+            if implementation.plugin is plugin:
+                classes: list[object] = []
+                implementation.function(*(classes.append for _ in implementation.argnames))
+                yield from ((kind, cls) for cls in classes)
+
+
+def _contract_problem(kind: str, cls: object) -> str:
+    """Why something registered cannot be a plugin of a kind; empty where it can."""
+    hook, base = KINDS[kind]
+    if not isinstance(cls, type):
+        return f"{hook} got {cls!r}: register the class, not an instance"
+    if not issubclass(cls, base):
+        return f"{hook} got {cls.__name__}, which is no subclass of genophen.{base.__name__}"
+    missing = sorted(getattr(cls, "__abstractmethods__", ()))
+    if missing:
+        return f"{kind} {cls.__name__} does not write {', '.join(missing)}"
+    for attribute in ("name", "description"):
+        if not isinstance(getattr(cls, attribute, None), str):
+            return f"{kind} {cls.__name__} sets no {attribute!r} (a string)"
+    options = getattr(cls, "Options", Options)
+    if not (isinstance(options, type) and issubclass(options, Options)):
+        return f"{kind} {cls.__name__}: its Options is no subclass of genophen.Options"
+    return ""
+
+
+def _one_line(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

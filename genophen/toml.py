@@ -1,0 +1,143 @@
+"""TOML in and out: reading with limits, overriding by dotted keys, writing plain tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from genophen.errors import ConfigError
+
+#: A config is a page or two; the parser needs time that grows faster than the file.
+MAX_BYTES = 64 * 1024
+MAX_DEPTH = 20
+_TOO_DEEP = re.compile(
+    r"(?:[\w\"'-]+[ \t]*\.[ \t]*){%d}|(?:[\[{][\s]*){%d}" % (MAX_DEPTH, MAX_DEPTH)  # noqa: UP031
+)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        ConfigError: for a file that cannot be read, is no TOML, or is larger or deeper than any config.
+    """
+    attempted = f"cannot read the config {path}"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            attempted,
+            found=error.strerror or str(error),
+            next_step="check the path; see examples/ for configs",
+        ) from None
+    if len(content) > MAX_BYTES:
+        raise ConfigError(attempted, found=f"more than {MAX_BYTES} bytes", allowed=f"up to {MAX_BYTES} bytes")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(attempted, found=f"byte {error.start} is not UTF-8", allowed="UTF-8 text") from None
+    return parse_toml(text, attempted)
+
+
+def parse_toml(text: str, attempted: str) -> dict[str, Any]:
+    """The tables of a TOML text; `attempted` begins the error message.
+
+    Raises:
+        ConfigError: for a text that is no TOML or nests deeper than any config.
+    """
+    if _TOO_DEEP.search(text):
+        raise ConfigError(
+            attempted, found="keys or arrays nested too deep", allowed=f"depth below {MAX_DEPTH}"
+        )
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise ConfigError(attempted, found=f"no valid TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(attempted, found="keys or arrays nested too deep") from None
+
+
+def override(tables: dict[str, Any], assignments: Iterable[str]) -> None:
+    """Apply assignments `a.b=VALUE` (VALUE as TOML) to the tables, in order.
+
+    Raises:
+        ConfigError: for an assignment that is not of that form, or goes below a value that is no table.
+    """
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(re.fullmatch(r"[\w-]+", part) for part in parts):
+            raise ConfigError(
+                f"cannot apply --set {assignment!r}",
+                found="no assignment",
+                allowed='a.b=VALUE, with VALUE as in a TOML file: 3, 0.5, true, "text", [1, 2]',
+            )
+        assign(tables, parts, _value(text, assignment, key.strip()))
+
+
+def assign(tables: dict[str, Any], parts: list[str], value: object) -> None:
+    """Set `tables[a][b]...` for parts `[a, b, ...]`, making tables on the way."""
+    for depth, part in enumerate(parts[:-1]):
+        tables = tables.setdefault(part, {})
+        if not isinstance(tables, dict):
+            raise ConfigError(
+                f"cannot set {'.'.join(parts)}",
+                found=f"{'.'.join(parts[: depth + 1])} is the value {tables!r}, not a table",
+            )
+    tables[parts[-1]] = value
+
+
+def _value(text: str, assignment: str, key: str) -> object:
+    attempted = f"cannot apply --set {assignment!r}"
+    try:
+        parsed = parse_toml(f"value = {text.strip()}", attempted)
+    except ConfigError as error:
+        quoted = json.dumps(text.strip(), ensure_ascii=False)
+        raise ConfigError(
+            attempted,
+            found=f"the value {text.strip()!r} is not TOML ({error.found.removeprefix('no valid TOML: ')})",
+            allowed='3, 0.5, true, "text", [1, 2]',
+            next_step=f"text needs quotes, and the shell takes one pair: --set '{key}={quoted}'",
+        ) from None
+    if set(parsed) != {"value"}:
+        raise ConfigError(attempted, found="more than one value", allowed="one value an assignment")
+    return parsed["value"]
+
+
+def write_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
+    """TOML text for tables of strings, numbers, booleans, paths, lists and tables; None is left out."""
+    values = {k: v for k, v in tables.items() if v is not None and not isinstance(v, Mapping)}
+    lines = [f"{_key(key)} = {_literal(value)}" for key, value in values.items()]
+    text = "".join(f"{line}\n" for line in lines)
+    for key, table in tables.items():
+        if isinstance(table, Mapping):
+            name = f"{prefix}{_key(key)}"
+            inner = write_toml(table, f"{name}.")
+            text += f"\n[{name}]\n{inner}"
+    return text
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
+
+
+def _string(text: str) -> str:
+    # JSON's escapes are TOML's, except that TOML wants DEL escaped too.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_literal(item) for item in value)}]"
+    if isinstance(value, str | Path):
+        return _string(str(value))
+    raise TypeError(f"cannot write {type(value).__name__} as TOML")

@@ -1,0 +1,1 @@
+"""The plugins that ship with genophen, written against its public names alone."""

@@ -1,0 +1,151 @@
+"""Data sets that are known by name: the embedded digits, and torchvision's MNIST, Fashion-MNIST, CIFAR-10."""
+
+from __future__ import annotations
+
+import sys
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+import genophen
+
+
+class Digits(genophen.Dataset):
+    """scikit-learn's handwritten digits, split by class into 1,197 / 200 / 400 images."""
+
+    name = "digits"
+    description = "1,797 handwritten digits of 8x8 pixels, embedded in scikit-learn (1,197 / 200 / 400)"
+
+    def load(self, data_dir: Path) -> genophen.Data:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
+        digits = load_digits()
+        pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]  # (1797, 1, 8, 8)
+        rest, test = train_test_split(
+            np.arange(len(pixels)), test_size=400, stratify=digits.target, random_state=0
+        )
+        train, validation = train_test_split(
+            rest, test_size=200, stratify=digits.target[rest], random_state=0
+        )
+        images, labels = torch.from_numpy(pixels), torch.from_numpy(digits.target).long()
+
+        def split(rows: Any) -> genophen.Split:
+            return genophen.Split(images[rows], labels[rows])
+
+        names = tuple(str(name) for name in digits.target_names)
+        return genophen.Data(split(train), split(test), names, validation=split(validation))
+
+
+class TorchvisionDataset(genophen.Dataset):
+    """A data set that torchvision downloads, with its checksums, when it is not there yet."""
+
+    #: What to fetch by hand where there is no network.
+    files: ClassVar[str]
+    folder: ClassVar[str]
+
+    @abstractmethod
+    def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        """torchvision's data set object for one split."""
+
+    @abstractmethod
+    def split(self, opened: Any) -> genophen.Split:
+        """Images and labels of torchvision's object."""
+
+    def load(self, data_dir: Path) -> genophen.Data:
+        with redirect_stdout(sys.stderr):  # torchvision prints as it downloads
+            train = self._opened(data_dir, train=True)
+            test = self._opened(data_dir, train=False)
+        try:
+            return genophen.Data(self.split(train), self.split(test), tuple(train.classes))
+        except (ValueError, TypeError) as error:
+            raise self._damaged(data_dir, error) from None
+
+    def _opened(self, data_dir: Path, train: bool) -> Any:
+        try:
+            return self.open(data_dir, train, download=False)
+        except RuntimeError:  # torchvision's word for files that are absent or have a wrong checksum
+            return self._downloaded(data_dir, train)
+        except Exception as error:  # a reader of its own that meets a damaged file raises what it likes
+            raise self._damaged(data_dir, error) from None
+
+    def _downloaded(self, data_dir: Path, train: bool) -> Any:
+        print(f"downloading {self.name} to {data_dir}", file=sys.stderr)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(data_dir / f".{self.name}.lock"):  # two runs may start at once
+                return self.open(data_dir, train, download=True)
+        except (OSError, RuntimeError) as error:
+            raise genophen.GenophenError(
+                f"cannot get the data set {self.name}",
+                found=f"it is not in {data_dir}, and the download failed: {_reason(error)}",
+                allowed=f"{self.files} in {data_dir / self.folder}",
+                next_step="connect to the network, copy the files there by hand, or name the folder that has "
+                "them: --data-dir DIR (or GENOPHEN_DATA); --dataset digits needs no download",
+            ) from None
+
+    def _damaged(self, data_dir: Path, error: Exception) -> genophen.DamagedError:
+        return genophen.DamagedError(
+            f"cannot read the data set {self.name}",
+            found=f"files in {data_dir / self.folder} are damaged: {_reason(error)}",
+            next_step=f"delete {data_dir / self.folder}; the next run downloads it again",
+        )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class MNIST(TorchvisionDataset):
+    name = "mnist"
+    description = "70,000 handwritten digits of 28x28 pixels (60,000 / 10,000)"
+    files = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    folder = "MNIST/raw"
+
+    def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        return _torchvision("MNIST")(data_dir, train=train, download=download)
+
+    def split(self, opened: Any) -> genophen.Split:
+        return genophen.Split(opened.data[:, None], opened.targets)  # (N, 1, 28, 28)
+
+
+class FashionMNIST(MNIST):
+    name = "fashion-mnist"
+    description = "70,000 pieces of clothing of 28x28 pixels (60,000 / 10,000)"
+    folder = "FashionMNIST/raw"
+
+    def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        return _torchvision("FashionMNIST")(data_dir, train=train, download=download)
+
+
+class CIFAR10(TorchvisionDataset):
+    name = "cifar10"
+    description = "60,000 colour photographs of 32x32 pixels in ten classes (50,000 / 10,000)"
+    files = "cifar-10-python.tar.gz (or its unpacked folder cifar-10-batches-py)"
+    folder = ""
+
+    def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        # torchvision checks the MD5 of every batch before it reads one.
+        return _torchvision("CIFAR10")(data_dir, train=train, download=download)
+
+    def split(self, opened: Any) -> genophen.Split:
+        images = torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)
+        return genophen.Split(images, torch.tensor(opened.targets))
+
+
+def _torchvision(name: str) -> Callable[..., Any]:
+    import torchvision
+
+    return getattr(torchvision.datasets, name)  # type: ignore[no-any-return]
+
+
+@genophen.hookimpl
+def register_datasets(register):  # type: ignore[no-untyped-def]
+    for cls in (Digits, MNIST, FashionMNIST, CIFAR10):
+        register(cls)

@@ -1,0 +1,198 @@
+"""The static hypernetwork (Ha, Dai & Le 2016, section 3.1): kernels from embeddings, block by block.
+
+For the block with embedding z in R^{N_z}, basis B and input channel i = 1..B:
+
+    a_i = W_i z + b_i             W_i (d, N_z), b_i (d,)
+    K_i = <W_out, a_i> + B_out    W_out (kh, B kw, d), B_out (kh, B kw)
+
+The slices K_1..K_B side by side are the block, (B, B, kh, kw). Larger kernels are tiled from blocks.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genophen
+
+#: Keeps a kernel without any variation finite when it is standardised.
+EPSILON = 1e-8
+
+
+class HypernetworkOptions(genophen.Options):
+    embedding_dim: int = Field(16, ge=1, description="N_z, numbers in the embedding of each basic kernel")
+    projection_dim: int | None = Field(
+        None, ge=1, description="d, hidden width of the generator (default: the same as embedding_dim)"
+    )
+    basis_channels: int = Field(16, ge=1, description="B, input and output channels of a basic kernel")
+    initialization: Literal["fan-in", "report"] = Field(
+        "fan-in",
+        description="'fan-in': kernels start at the variance 2 / fan_in; 'report': every tensor at 0.01",
+    )
+    normalization: Literal["standardized", "none"] = Field(
+        "standardized",
+        description="'standardized': each output channel of a kernel has mean 0 and variance 2 / fan_in, "
+        "without any further parameter; 'none': kernels as generated",
+    )
+    conv_bias: bool = Field(
+        False, description="free biases of the expressed convolutions, as kernel parameters; false: held at 0"
+    )
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Where the kernel of one target lies among the blocks of its generator."""
+
+    name: str
+    shape: tuple[int, ...]
+    fan_in: int
+    first_block: int
+    rows: int
+    columns: int
+
+    @property
+    def num_blocks(self) -> int:
+        return self.rows * self.columns
+
+
+class KernelGenerator(nn.Module):
+    """The two-layer linear map for one kernel size, with the embeddings of all its blocks."""
+
+    def __init__(
+        self,
+        kernel_size: tuple[int, int],
+        fan_ins: list[int],
+        options: HypernetworkOptions,
+        generator: torch.Generator,
+    ) -> None:
+        """`fan_ins` has one entry a block: the fan-in of the kernel that the block belongs to."""
+        super().__init__()
+        kh, kw = kernel_size
+        basis, n_z = options.basis_channels, options.embedding_dim
+        d = n_z if options.projection_dim is None else options.projection_dim
+        self.kernel_size, self.basis = kernel_size, basis
+        if options.initialization == "report":
+            stds = torch.full((len(fan_ins), 1), 0.01)
+            std_in = std_out = 0.01
+        else:
+            # One generator serves layers of different fan-in: it is scaled for a basic kernel, and the
+            # embeddings carry the rest, so that every kernel starts at variance 2 / fan_in.
+            basic_fan_in = basis * kh * kw
+            stds = torch.tensor(fan_ins).div(basic_fan_in).rsqrt().view(-1, 1)
+            std_in, std_out = 1 / math.sqrt(n_z), math.sqrt(2 / (basic_fan_in * d))
+        self.embeddings = nn.Parameter(torch.randn(len(fan_ins), n_z, generator=generator) * stds)
+        self.weight_in = nn.Parameter(torch.randn(basis, d, n_z, generator=generator) * std_in)
+        self.bias_in = nn.Parameter(torch.zeros(basis, d))
+        self.weight_out = nn.Parameter(torch.randn(kh, basis * kw, d, generator=generator) * std_out)
+        self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
+
+    def forward(self) -> Tensor:
+        """All blocks at once, shape (E, B_in, kh, B_out, kw)."""
+        d = self.bias_in.shape[1]
+        a = F.linear(self.embeddings, self.weight_in.flatten(0, 1), self.bias_in.flatten())  # (E, B d)
+        kernels = F.linear(a.view(-1, d), self.weight_out.flatten(0, 1), self.bias_out.flatten())
+        kh, kw = self.kernel_size
+        return kernels.view(-1, self.basis, kh, self.basis, kw)  # from (E B, kh B kw)
+
+
+class Hypernetwork(genophen.Genotype):
+    """Writes convolution kernels, and dense weights as 1x1 kernels, with one generator a kernel size."""
+
+    name = "hypernetwork"
+    description = "a two-layer linear hypernetwork shared by all layers, one embedding a basic kernel"
+    Options: ClassVar[type[genophen.Options]] = HypernetworkOptions
+
+    def __init__(
+        self,
+        options: HypernetworkOptions,
+        targets: dict[str, genophen.Target],
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.standardized = options.normalization == "standardized"
+        self._tilings: dict[str, list[Tiling]] = {}
+        fan_ins: dict[str, list[int]] = {}
+        for target in targets.values():
+            if not target.is_bias:
+                size = "{}x{}".format(*_kernel_size(target))
+                blocks = fan_ins.setdefault(size, [])
+                tiling = _tile(target, options.basis_channels, len(blocks))
+                blocks.extend([target.fan_in] * tiling.num_blocks)
+                self._tilings.setdefault(size, []).append(tiling)
+        self.generators = nn.ModuleDict()
+        for size, block_fan_ins in fan_ins.items():
+            kh, _, kw = size.partition("x")
+            self.generators[size] = KernelGenerator((int(kh), int(kw)), block_fan_ins, options, generator)
+        self._add_biases([t for t in targets.values() if t.kind == "conv-bias"], options.conv_bias)
+        for tiling in self._all_tilings():
+            gain = torch.full((tiling.fan_in,), math.sqrt(2 / tiling.fan_in))
+            self.register_buffer(f"_gain_{tiling.fan_in}", gain, persistent=False)
+
+    def _add_biases(self, targets: list[genophen.Target], free: bool) -> None:
+        """Biases of the expressed convolutions: parameters where they are free, else zeros in buffers."""
+        self._bias_attributes = {target.name: f"bias_{index}" for index, target in enumerate(targets)}
+        for target in targets:
+            zeros, attribute = torch.zeros(target.shape), self._bias_attributes[target.name]
+            if free:
+                self.register_parameter(attribute, nn.Parameter(zeros))
+            else:
+                self.register_buffer(attribute, zeros, persistent=False)
+
+    def express(self) -> dict[str, Tensor]:
+        weights: dict[str, Tensor] = {
+            name: getattr(self, attribute) for name, attribute in self._bias_attributes.items()
+        }
+        for size, tilings in self._tilings.items():
+            blocks = self.generators[size]()  # (E, B_in, kh, B_out, kw)
+            for tiling in tilings:
+                weights[tiling.name] = self._kernel(tiling, blocks)
+        return weights
+
+    def genes(self, scope: str) -> list[str]:
+        names = [name for name, _ in self.named_parameters()]
+        if scope == "genotype":
+            return names
+        embeddings = [name for name in names if name.endswith(".embeddings")]
+        if scope == "embeddings":
+            return embeddings
+        return [name for name in names if name.startswith("generators.") and name not in embeddings]
+
+    def _all_tilings(self) -> list[Tiling]:
+        return [tiling for tilings in self._tilings.values() for tiling in tilings]
+
+    def _kernel(self, tiling: Tiling, blocks: Tensor) -> Tensor:
+        """One target's weight, put together from its blocks, cropped and, if asked for, standardised."""
+        last = tiling.first_block + tiling.num_blocks
+        _, basis, kh, _, kw = blocks.shape
+        tiles = blocks[tiling.first_block : last].view(tiling.rows, tiling.columns, basis, kh, basis, kw)
+        tiles = tiles.permute(0, 4, 1, 2, 3, 5)  # (rows, B_out, columns, B_in, kh, kw)
+        weight = tiles.reshape(tiling.rows * basis, tiling.columns * basis, kh, kw)
+        c_out, c_in = tiling.shape[:2]
+        weight = weight[:c_out, :c_in]  # (C_out, C_in, kh, kw)
+        if self.standardized:
+            gain: Tensor = getattr(self, f"_gain_{tiling.fan_in}")
+            rows = weight.reshape(c_out, tiling.fan_in)
+            normalize = F.layer_norm if tiling.fan_in > 1 else F.rms_norm  # one number has no deviation
+            weight = normalize(rows, (tiling.fan_in,), weight=gain, eps=EPSILON)
+        return weight.reshape(tiling.shape)
+
+
+def _kernel_size(target: genophen.Target) -> tuple[int, int]:
+    return (target.shape[2], target.shape[3]) if target.kind == "conv" else (1, 1)
+
+
+def _tile(target: genophen.Target, basis: int, first_block: int) -> Tiling:
+    c_out, c_in = target.shape[:2]
+    rows, columns = math.ceil(c_out / basis), math.ceil(c_in / basis)
+    return Tiling(target.name, target.shape, target.fan_in, first_block, rows, columns)
+
+
+@genophen.hookimpl
+def register_genotypes(register):  # type: ignore[no-untyped-def]
+    register(Hypernetwork)

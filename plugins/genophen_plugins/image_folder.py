@@ -1,0 +1,210 @@
+"""Images in folders: `train/CLASS/*.jpg`, `test/CLASS/*.jpg`, decoded once into a cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor
+
+import genophen
+
+_CACHE_FORMAT = "1"
+
+
+class ImageFolderOptions(genophen.Options):
+    path: genophen.PathOption = Field(
+        description="folder that holds train/ and test/ (first looked for in data_dir)"
+    )
+    channels: Literal[1, 3] = Field(3, description="3: colour; 1: grey")
+    image_size: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="scale the shorter side to this and crop the middle (default: all images have one size)",
+    )
+
+
+class ImageFolder(genophen.Dataset):
+    """A folder in torchvision's layout. Pixels are cached under a key made from names and content."""
+
+    name = "image-folder"
+    description = "images of your own: a folder with train/CLASS/* and test/CLASS/*"
+    Options: ClassVar[type[genophen.Options]] = ImageFolderOptions
+    options: ImageFolderOptions
+
+    def load(self, data_dir: Path) -> genophen.Data:
+        below = data_dir / self.options.path
+        root = below if below.is_dir() else self.options.path
+        train = _list_images(root, "train")
+        test = _list_images(root, "test")
+        classes = sorted(train)
+        if sorted(test) != classes:
+            different = sorted(set(train) ^ set(test))
+            raise genophen.DamagedError(
+                f"cannot use the image folder {root}",
+                found=f"train/ and test/ have different classes: {', '.join(different)} in one of them only",
+                allowed="the same class folders in both",
+            )
+        files = {
+            name: [file for cls in classes for file in split[cls]]
+            for name, split in (("train", train), ("test", test))
+        }
+        every = [*files["train"], *files["test"]]
+        key = _content_key(root, every, self.options)
+        images = _cached_pixels(key, every, self.options)
+        labels = {
+            name: torch.tensor([index for index, cls in enumerate(classes) for _ in split[cls]])
+            for name, split in (("train", train), ("test", test))
+        }
+        count = len(files["train"])
+        return genophen.Data(
+            genophen.Split(images[:count], labels["train"]),
+            genophen.Split(images[count:], labels["test"]),
+            tuple(classes),
+            sha256=key,
+        )
+
+
+def _list_images(root: Path, split: str) -> dict[str, list[Path]]:
+    """The image files of each class of a split, in order.
+
+    Raises:
+        DamagedError: for a folder that is absent or has no classes, and for a class without images.
+    """
+    from torchvision.datasets.folder import IMG_EXTENSIONS
+
+    folder = root / split
+    attempted = f"cannot use the image folder {root}"
+    if not folder.is_dir():
+        raise genophen.DamagedError(
+            attempted,
+            found=f"there is no folder {folder}",
+            allowed=f"{root}/train/CLASS/* and {root}/test/CLASS/*",
+            next_step="set dataset.image-folder.path to the folder that holds train/ and test/",
+        )
+    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not classes:
+        raise genophen.DamagedError(
+            attempted, found=f"{folder} has no class folders", allowed="one folder a class"
+        )
+    listed: dict[str, list[Path]] = {}
+    for entry in classes:
+        files = sorted(file for file in entry.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+        if not files:
+            raise genophen.DamagedError(
+                attempted,
+                found=f"the class folder {entry} has no images",
+                allowed=f"files ending in {', '.join(IMG_EXTENSIONS)}",
+                next_step="add images to it, or delete the folder",
+            )
+        listed[entry.name] = files
+    return listed
+
+
+def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> str:
+    """SHA-256 over the names and bytes of all files, and the settings that the pixels depend on."""
+    sha256 = hashlib.sha256(f"{_CACHE_FORMAT}/{options.channels}/{options.image_size}/{len(files)}".encode())
+    for file in files:
+        content = file.read_bytes()
+        sha256.update(f"\0{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        sha256.update(content)
+    return sha256.hexdigest()
+
+
+def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> Tensor:
+    """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, which is filled if need be."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genophen" / "image-folder"
+    if (images := _read_cache(cache / key)) is not None:
+        return images
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f"{key[:16]}.", suffix=".part", dir=cache))
+    except OSError as error:
+        raise genophen.GenophenError(
+            "cannot make the cache of decoded images",
+            found=f"{cache}: {error.strerror}",
+            next_step="name a folder that can be written in XDG_CACHE_HOME",
+        ) from None
+    try:
+        _fill_cache(partial, files, options)
+        try:
+            partial.rename(cache / key)
+        except OSError:  # another run was quicker, or a damaged entry lies there
+            if _read_cache(cache / key) is None:
+                shutil.rmtree(cache / key)
+                partial.rename(cache / key)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    images = _read_cache(cache / key)
+    assert images is not None
+    return images
+
+
+def _read_cache(entry: Path) -> Tensor | None:
+    """The pixels of a cache entry; None where it is absent or not what its description says."""
+    try:
+        description = json.loads((entry / "description.json").read_text())
+        shape: list[int] = description["shape"]
+        with (entry / "pixels").open("rb") as file:
+            intact = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not intact:
+        return None
+    count = torch.Size(shape).numel()
+    flat = torch.from_file(str(entry / "pixels"), shared=False, size=count, dtype=torch.uint8)
+    return flat.view(*shape)
+
+
+def _fill_cache(entry: Path, files: list[Path], options: ImageFolderOptions) -> None:
+    sha256 = hashlib.sha256()
+    shape: tuple[int, ...] = ()
+    with (entry / "pixels").open("wb") as out:
+        for file in files:
+            pixels = _decode(file, options)
+            if shape and tuple(pixels.shape) != shape:
+                raise genophen.ConfigError(
+                    "cannot put the images into one array",
+                    found=f"{files[0]} is {shape[2]}x{shape[1]}, {file} is {pixels.shape[2]}x{pixels.shape[1]}",
+                    allowed="images of one size",
+                    next_step="set dataset.image-folder.image_size, e.g. to 32",
+                )
+            shape = tuple(pixels.shape)
+            content = pixels.numpy().tobytes()
+            sha256.update(content)
+            out.write(content)
+    description = {"shape": [len(files), *shape], "sha256": sha256.hexdigest()}
+    (entry / "description.json").write_text(json.dumps(description))
+
+
+def _decode(file: Path, options: ImageFolderOptions) -> Tensor:
+    """One image as uint8 (C, H, W)."""
+    from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
+
+    try:
+        with Image.open(file) as opened:
+            image: Any = opened.convert("RGB" if options.channels == 3 else "L")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise genophen.DamagedError(
+            f"cannot decode the image {file}",
+            found=" ".join(str(error).split()),
+            next_step="replace the file or delete it",
+        ) from None
+    if options.image_size is not None:
+        image = center_crop(resize(image, options.image_size, antialias=True), [options.image_size] * 2)
+    pixels: Tensor = pil_to_tensor(image)
+    return pixels
+
+
+@genophen.hookimpl
+def register_datasets(register):  # type: ignore[no-untyped-def]
+    register(ImageFolder)
