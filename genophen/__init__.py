@@ -60,9 +60,35 @@ _MODULE_OF = {
     "run": "api",
 }
 
-__all__ = [  # noqa: PLE0604 - the names are those above
+__all__ = [
+    "Architecture",
+    "ConfigError",
+    "Context",
+    "DamagedError",
+    "Data",
+    "Dataset",
+    "DivergedError",
+    "GenophenError",
+    "Genotype",
+    "Metrics",
+    "Optimizer",
+    "Options",
+    "ParameterCounts",
+    "PathOption",
+    "Phenotype",
+    "PluginError",
+    "Problem",
+    "Reporter",
+    "RunInfo",
+    "Split",
+    "Target",
+    "TrainBatches",
     "__version__",
-    *_MODULE_OF,
+    "compile",
+    "compile_phenotype",
+    "hookimpl",
+    "no_genes",
+    "run",
 ]
 
 

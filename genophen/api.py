@@ -44,7 +44,9 @@ def compile(
     """
     if isinstance(expressed, str):
         expressed = [expressed]
-    cls = load_plugins().get("genotype", genotype).cls if isinstance(genotype, str) else genotype
+    cls: type[Genotype] = (
+        load_plugins().get("genotype", genotype).cls if isinstance(genotype, str) else genotype
+    )
     settings = read_options(cls.Options, options, f"genotype {cls.name}")
     return compile_phenotype(network, expressed, cls, settings, seed=seed)
 

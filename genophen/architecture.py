@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from genophen.options import Options
+from genophen.options import Options as AnyOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ class Architecture(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
 
     #: Shape of one image: (C, H, W).
     input_shape: tuple[int, int, int]
@@ -31,7 +31,7 @@ class Architecture(ABC):
     #: Name of the last `nn.Linear`; None: the one whose output is the logits.
     readout: str | None = None
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
 
     @abstractmethod

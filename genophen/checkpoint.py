@@ -24,7 +24,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def save_checkpoint(folder: Path, tag: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
-    """Replace the checkpoint in `folder` by this one; `tag` names its files and differs from the last one's."""
+    """Replace the checkpoint in `folder` by this one; `tag`, unlike the last one's, names its files."""
     folder.mkdir(parents=True, exist_ok=True)
     # Copies: safetensors takes no shared storage, and tied tensors share theirs.
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}

@@ -256,7 +256,7 @@ class _Reader:
             )
 
     def _options_class(self, kind: str, name: str | None) -> type[Options] | None:
-        return self.plugins.options(kind, name) if name in self.plugins.names(kind) else None  # type: ignore[arg-type]
+        return None if name is None else self.plugins.options(kind, name)
 
     def _plugin_options(self, kind: str, name: str, values: object) -> Options | None:
         if not isinstance(values, dict):

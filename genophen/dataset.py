@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genophen.errors import ConfigError, DamagedError
-from genophen.options import Options
+from genophen.options import Options as AnyOptions
 
 #: Bytes hashed at a time, so that a memory-mapped split is never read whole.
 _HASH_CHUNK = 64 * 2**20
@@ -82,9 +82,9 @@ class Dataset(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
 
     @abstractmethod
@@ -105,7 +105,7 @@ def check_data(data: Data, name: str) -> None:
             raise DamagedError(
                 f"cannot use the {split_name} images of the data set {name}",
                 found=problem,
-                allowed="uint8 images (N, C, H, W), int64 labels (N,) from 0 up to the number of classes, N > 0",
+                allowed="uint8 images (N, C, H, W), int64 labels (N,) below the number of classes, N > 0",
             )
 
 

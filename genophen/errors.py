@@ -51,7 +51,7 @@ class Problem:
 
 
 class ConfigError(GenophenError):
-    """A config, option or command-line value that cannot be used. Lists every problem found, not the first."""
+    """A config, option or command-line value that cannot be used. Lists every problem found."""
 
     exit_code = 2
 

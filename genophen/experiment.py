@@ -169,7 +169,7 @@ def evaluate(phenotype: Phenotype, batches: EvaluationBatches) -> Evaluation:
 
 
 def check_output(architecture: Architecture, phenotype: Phenotype, name: str) -> None:
-    """Run two blank images through the phenotype, so that a network that cannot run fails before any training."""
+    """Run two blank images through, so that a network that cannot run fails before any training."""
     device = next(phenotype.parameters()).device
     images = torch.zeros(2, *architecture.input_shape, device=device)
     attempted = f"cannot run the architecture {name} on images of shape {tuple(architecture.input_shape)}"
@@ -208,8 +208,8 @@ def _check_classes(data: Data, architecture: Architecture, config: Config, notif
             f"cannot train {config.architecture.name} on {config.dataset.name}",
             found=f"{classes} classes, an architecture with {outputs} outputs",
             allowed=f"up to {outputs} classes",
-            next_step=f"--set architecture.{config.architecture.name}.num_classes={classes}, where it has that "
-            "setting (see `genophen plugins show`)",
+            next_step=f"--set architecture.{config.architecture.name}.num_classes={classes}, "
+            "where it has that setting (see `genophen plugins show`)",
         )
     if classes < outputs:
         notify(f"{config.dataset.name} has {classes} classes: {outputs - classes} outputs stay unused")
@@ -218,20 +218,25 @@ def _check_classes(data: Data, architecture: Architecture, config: Config, notif
 def _store(
     data: Data, architecture: Architecture, config: Config, device: torch.device, notify: Notify
 ) -> Data:
-    """The splits where batches are to be taken from: resized and on the device, or left to be streamed."""
+    """The splits as batches are taken from them: resized and on the device, or to be streamed."""
     channels, height, width = data.train.images.shape[1:]
-    size = architecture.input_shape[1:]
-    if (height, width) != size:
+    size = tuple(architecture.input_shape[1:])
+    if size != (height, width):
         notify(f"images are resized from {height}x{width} to {size[0]}x{size[1]}")
     assert data.validation is not None
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    num_bytes = sum(len(split) for split in splits.values()) * channels * size[0] * size[1]
+    count = len(data.train) + len(data.validation) + len(data.test)
+    num_bytes = count * channels * size[0] * size[1]
     storage = config.data.storage
     if storage == "stream" or (storage == "auto" and num_bytes > _memory_bytes(device) / 2):
         notify(f"images ({num_bytes / 2**30:.1f} GiB) are streamed batch by batch")
         return data
-    stored = {name: _in_memory(split, (channels, *size), device) for name, split in splits.items()}
-    return replace(data, **stored)
+    shape = (channels, size[0], size[1])
+    return replace(
+        data,
+        train=_in_memory(data.train, shape, device),
+        validation=_in_memory(data.validation, shape, device),
+        test=_in_memory(data.test, shape, device),
+    )
 
 
 def _in_memory(split: Split, shape: tuple[int, int, int], device: torch.device) -> Split:

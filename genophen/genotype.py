@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from genophen.errors import ConfigError
@@ -51,12 +50,6 @@ class Genotype(nn.Module, ABC):
     name: ClassVar[str]
     description: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self, options: Options, targets: dict[str, Target], generator: torch.Generator
-        ) -> None: ...
 
     @abstractmethod
     def express(self) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genophen.batches import TrainBatches
-from genophen.options import Options
+from genophen.options import Options as AnyOptions
 from genophen.phenotype import Phenotype
 
 
@@ -46,14 +46,14 @@ class Optimizer(ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
 
     #: Steps between two validations; set by `setup`.
     steps_per_round: int
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
     needs_all_rounds: bool = False
 
-    def __init__(self, options: Options | None = None) -> None:
+    def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
 
     @abstractmethod

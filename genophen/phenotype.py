@@ -71,7 +71,7 @@ class Phenotype(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         """The expressed tensors by name: fresh, with gradients, or in evaluation those of the last call."""
         if self.training or torch.is_grad_enabled():
-            return cast(dict[str, Tensor], self.genotype.express())
+            return self.genotype.express()
         # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
         # changes through `.data`, which is how search algorithms fill a network.
         state = [*self.genotype.parameters(), *self.genotype.buffers()]

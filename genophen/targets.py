@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedParameter
 
 from genophen.errors import ConfigError, nearest
 from genophen.genotype import Target
@@ -65,7 +65,7 @@ def aliases(network: nn.Module, name: str) -> list[str]:
 def _layer_targets(network: nn.Module, name: str, layer_index: int) -> list[Target]:
     owner_name, _, attribute = name.rpartition(".")
     owner, weight = network.get_submodule(owner_name), network.get_parameter(name)
-    if isinstance(weight, UninitializedTensorMixin):
+    if isinstance(weight, UninitializedParameter):
         raise _not_a_weight(network, name, "it has no shape before the network's first forward pass")
     if isinstance(owner, _ConvTransposeNd):
         raise _not_a_weight(network, name, f"it belongs to a transposed convolution ({_kind(owner)})")
@@ -108,7 +108,7 @@ def _not_a_weight(network: nn.Module, name: str, found: str) -> ConfigError:
     fit = [
         other
         for other, parameter in network.named_parameters()
-        if not isinstance(parameter, UninitializedTensorMixin) and parameter.dim() in (2, 4)
+        if not isinstance(parameter, UninitializedParameter) and parameter.dim() in (2, 4)
     ]
     return ConfigError(
         f"cannot express the parameter {name!r}",

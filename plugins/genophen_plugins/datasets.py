@@ -142,7 +142,7 @@ class CIFAR10(TorchvisionDataset):
 def _torchvision(name: str) -> Callable[..., Any]:
     import torchvision
 
-    return getattr(torchvision.datasets, name)  # type: ignore[no-any-return]
+    return getattr(torchvision.datasets, name)
 
 
 @genophen.hookimpl

@@ -20,7 +20,7 @@ class GradientOptions(genophen.Options):
     learning_rate: float = Field(0.004, gt=0, description="highest learning rate")
     schedule: Schedule = Field(
         "one-cycle",
-        description="'one-cycle': up over the first part of all steps, then down to nearly nothing; 'cosine': "
+        description="'one-cycle': up over the first part of all steps, then down to nothing; 'cosine': "
         "down to nothing over all steps; 'decay': times `decay` at every step; 'constant'",
     )
     decay: float = Field(0.999, gt=0, le=1, description="factor of the schedule 'decay'")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -121,7 +122,7 @@ def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> 
 
 
 def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> Tensor:
-    """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, which is filled if need be."""
+    """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, filled if need be."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genophen" / "image-folder"
     if (images := _read_cache(cache / key)) is not None:
         return images
@@ -174,7 +175,7 @@ def _fill_cache(entry: Path, files: list[Path], options: ImageFolderOptions) -> 
             if shape and tuple(pixels.shape) != shape:
                 raise genophen.ConfigError(
                     "cannot put the images into one array",
-                    found=f"{files[0]} is {shape[2]}x{shape[1]}, {file} is {pixels.shape[2]}x{pixels.shape[1]}",
+                    found=f"{_size(shape)} in {files[0]}, {_size(pixels.shape)} in {file}",
                     allowed="images of one size",
                     next_step="set dataset.image-folder.image_size, e.g. to 32",
                 )
@@ -184,6 +185,10 @@ def _fill_cache(entry: Path, files: list[Path], options: ImageFolderOptions) -> 
             out.write(content)
     description = {"shape": [len(files), *shape], "sha256": sha256.hexdigest()}
     (entry / "description.json").write_text(json.dumps(description))
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[2]}x{shape[1]}"
 
 
 def _decode(file: Path, options: ImageFolderOptions) -> Tensor:

@@ -1,0 +1,37 @@
+"""A hermetic suite: shipped plugins alone, no network, no folder of the user's."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+#: The entry points of pyproject.toml.
+SHIPPED = "datasets,direct,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
+
+
+@pytest.fixture(autouse=True)
+def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GENOPHEN_LOAD_PLUGINS", SHIPPED)
+    monkeypatch.setenv("GENOPHEN_STRICT_PLUGINS", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("GENOPHEN_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("the tests have no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder that GENOPHEN_DATA named as the tests began."""
+    folder = os.environ.get("GENOPHEN_DATA")
+    if not folder:
+        pytest.skip("GENOPHEN_DATA names no folder with MNIST/ and cifar10-jpeg/")
+    return Path(folder)

@@ -1,0 +1,47 @@
+"""Small networks and configs that several tests use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+import genophen
+from genophen.plugins import load_plugins
+
+
+def plugin_class(kind: str, name: str) -> Any:
+    return load_plugins().get(kind, name).cls
+
+
+def small_network() -> nn.Sequential:
+    """Two kernel sizes, channel counts that are no multiple of 16, batch norm, a dense layer."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 20, 3, padding=1),
+        nn.BatchNorm2d(20),
+        nn.ReLU(),
+        nn.Conv2d(20, 33, 5, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(33, 7, 1, bias=False),
+        nn.Flatten(),
+        nn.Linear(7 * 36, 5),
+    )
+
+
+def compiled(**options: Any) -> genophen.Phenotype:
+    patterns = ["0.weight", "3.weight", "5.weight"]
+    return genophen.compile(small_network(), patterns, **options)
+
+
+def digits_tables(**training: Any) -> dict[str, Any]:
+    """A config that trains on the digits in a second or two."""
+    return {
+        "dataset": {"name": "digits"},
+        "augmentation": {"padding": 1},
+        "architecture": {"name": "mnist-cnn"},
+        "genotype": {"name": "hypernetwork", "hypernetwork": {"embedding_dim": 4}},
+        "optimizer": {"name": "adam"},
+        "training": {"rounds": 2, "batch_size": 100, **training},
+    }

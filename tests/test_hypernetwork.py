@@ -1,0 +1,140 @@
+"""The hypernetwork against the report's equations, and what it does with odd shapes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from helpers import compiled, plugin_class, small_network
+from torch import Tensor, nn
+
+import genophen
+from genophen.testing import check_genotype
+
+
+def loops(generator: nn.Module) -> list[Tensor]:
+    """Every block of a generator by the report's equations, one input channel at a time."""
+    blocks = []
+    for z in generator.embeddings:
+        slices = []
+        for w_i, b_i in zip(generator.weight_in, generator.bias_in, strict=True):
+            a_i = w_i @ z + b_i  # (d,)
+            k_i = (generator.weight_out * a_i).sum(-1) + generator.bias_out  # (kh, B kw)
+            kh = k_i.shape[0]
+            slices.append(k_i.view(kh, generator.basis, -1).permute(1, 0, 2))  # (B, kh, kw)
+        blocks.append(torch.stack(slices, dim=1))  # (B_out, B_in, kh, kw)
+    return blocks
+
+
+def tiled(blocks: list[Tensor], shape: tuple[int, ...], basis: int) -> Tensor:
+    columns = math.ceil(shape[1] / basis)
+    rows = [torch.cat(blocks[i : i + columns], dim=1) for i in range(0, len(blocks), columns)]
+    return torch.cat(rows, dim=0)[: shape[0], : shape[1]]
+
+
+@pytest.mark.parametrize("basis", [16, 5])
+def test_the_generator_equals_the_equations_written_as_loops(basis: int) -> None:
+    phenotype = compiled(
+        embedding_dim=3, projection_dim=7, basis_channels=basis, normalization="none"
+    ).double()
+    with torch.no_grad():
+        for parameter in phenotype.genotype.parameters():
+            parameter.normal_()  # biases too, which start at zero
+    for name, size in (("0.weight", "3x3"), ("3.weight", "5x5"), ("5.weight", "1x1")):
+        written = phenotype.weights()[name]
+        generator = phenotype.genotype.generators[size]
+        expected = tiled(loops(generator), tuple(written.shape), basis)
+        torch.testing.assert_close(written, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_layers_of_one_kernel_size_share_a_generator_and_tile_row_by_row() -> None:
+    network = nn.Sequential(nn.Conv2d(16, 32, 3), nn.Conv2d(32, 48, 3))
+    phenotype = genophen.compile(network, ["*.weight"], embedding_dim=2, normalization="none")
+    blocks = loops(phenotype.genotype.generators["3x3"])
+    assert len(blocks) == 2 + 6
+    weights = phenotype.weights()
+    torch.testing.assert_close(weights["0.weight"], tiled(blocks[:2], (32, 16, 3, 3), 16))
+    torch.testing.assert_close(weights["1.weight"], tiled(blocks[2:], (48, 32, 3, 3), 16))
+    # The second block of the second layer is its first output block's second input block.
+    torch.testing.assert_close(weights["1.weight"][:16, 16:], blocks[3])
+
+
+def test_standardized_kernels_have_mean_0_and_variance_2_over_fan_in_after_cropping() -> None:
+    for name, weight in compiled(embedding_dim=4).double().weights().items():
+        if weight.dim() == 4:
+            rows = weight.flatten(1)
+            torch.testing.assert_close(
+                rows.mean(1), torch.zeros(len(rows), dtype=rows.dtype), atol=1e-9, rtol=0
+            )
+            expected = torch.full((len(rows),), math.sqrt(2 / rows.shape[1]), dtype=rows.dtype)
+            torch.testing.assert_close(rows.std(1, correction=0), expected, rtol=1e-4, atol=0), name
+
+
+def test_a_kernel_of_fan_in_1_is_scaled_but_not_centred() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 1, groups=4), nn.Flatten(), nn.Linear(4, 2))
+    weight = genophen.compile(network, "0.weight", embedding_dim=4).weights()["0.weight"]
+    torch.testing.assert_close(weight.abs(), torch.full((4, 1, 1, 1), math.sqrt(2)), rtol=1e-4, atol=0)
+
+
+def test_kernels_start_at_variance_2_over_fan_in_without_normalization() -> None:
+    network = nn.Sequential(nn.Conv2d(64, 128, 3), nn.Conv2d(128, 256, 3))
+    written = genophen.compile(network, "*.weight", embedding_dim=32, normalization="none").weights()
+    for name, fan_in in (("0.weight", 576), ("1.weight", 1152)):
+        assert written[name].detach().var().item() * fan_in == pytest.approx(2, rel=0.25)
+
+
+def test_the_reports_initialization_has_every_tensor_at_0_01() -> None:
+    generator = compiled(embedding_dim=64, initialization="report").genotype.generators["5x5"]
+    for tensor in (generator.embeddings, generator.weight_in, generator.weight_out):
+        assert tensor.detach().std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_gradients_reach_every_embedding_and_generator_tensor() -> None:
+    phenotype = compiled(embedding_dim=4)
+    images = torch.randn(8, 3, 6, 6)
+    nn.functional.cross_entropy(phenotype(images), torch.randint(0, 5, (8,))).backward()
+    for name, parameter in phenotype.genotype.named_parameters():
+        assert parameter.grad is not None, name
+        changed = parameter.grad.reshape(len(parameter), -1).abs().sum(1)
+        if name.endswith("embeddings"):
+            assert bool((changed > 0).all()), f"{name}: an embedding without a gradient"
+        assert float(changed.sum()) > 0, name
+
+
+def test_expressed_biases_are_held_at_zero_unless_they_are_free() -> None:
+    held = compiled(embedding_dim=4)
+    assert held.held_at_zero() == ["0.bias", "3.bias"]
+    assert not held.weights()["0.bias"].any()
+    assert not held.materialize()[0].bias.any()
+    free = compiled(embedding_dim=4, conv_bias=True)
+    assert free.held_at_zero() == []
+    more = free.parameter_counts().kernel - held.parameter_counts().kernel
+    assert more == 20 + 33  # the 1x1 convolution was built without a bias
+
+
+def test_a_dense_weight_counts_as_a_1x1_kernel_and_its_bias_stays_direct() -> None:
+    phenotype = genophen.compile(small_network(), ["7.weight"], embedding_dim=4)
+    assert list(phenotype.genotype.generators) == ["1x1"]
+    assert len(phenotype.genotype.generators["1x1"].embeddings) == math.ceil(7 * 36 / 16)
+    assert "7.bias" in dict(phenotype.network.named_parameters())
+
+
+def test_genes_split_into_embeddings_and_generator() -> None:
+    genotype = compiled(embedding_dim=4).genotype
+    embeddings, generator = genotype.genes("embeddings"), genotype.genes("generator")
+    assert embeddings == [f"generators.{size}.embeddings" for size in ("3x3", "5x5", "1x1")]
+    assert sorted(embeddings + generator) == sorted(genotype.genes("genotype"))
+
+
+def test_the_direct_genotype_has_no_embeddings_to_search() -> None:
+    genotype = compiled(genotype="direct").genotype
+    with pytest.raises(genophen.ConfigError, match="direct has no embeddings"):
+        genotype.genes("embeddings")
+
+
+@pytest.mark.parametrize("name", ["hypernetwork", "direct"])
+def test_shipped_genotypes_keep_the_contract(name: str) -> None:
+    if name == "direct":  # it draws nothing, so that two seeds differ in nothing
+        assert plugin_class("genotype", name).name == name
+    check_genotype(plugin_class("genotype", name))
