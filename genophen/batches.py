@@ -43,13 +43,15 @@ class Normalization:
 
     mean: Tensor
     std: Tensor
+    memory_format: torch.memory_format = torch.contiguous_format
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images uint8 (N, C, H, W) to float32 of zero mean and unit deviation."""
-        return images.float().sub_(self.mean).div_(self.std)
+        """Images uint8 (N, C, H, W) to float32 of zero mean and unit deviation, in the memory format."""
+        floats = images.to(torch.float32, memory_format=self.memory_format)
+        return floats.sub_(self.mean).div_(self.std)
 
-    def to(self, device: torch.device) -> Normalization:
-        return Normalization(self.mean.to(device), self.std.to(device))
+    def to(self, device: torch.device, memory_format: torch.memory_format) -> Normalization:
+        return Normalization(self.mean.to(device), self.std.to(device), memory_format)
 
 
 def measure_normalization(split: Split, input_shape: tuple[int, int, int]) -> Normalization:

@@ -61,6 +61,16 @@ class TrainingSettings(Options):
     max_sample_evaluations: int = Field(0, ge=0, description="budget of sample evaluations; 0: none")
     max_seconds: float = Field(0.0, ge=0, description="budget of seconds; 0: none (not bit-reproducible)")
     evaluation_batch_size: int = Field(500, ge=1, description="images in a validation or test batch")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="arithmetic of the main network in training; kernels are generated, and validation and "
+        "test measured, in float32 in any case",
+    )
+    memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
+        "auto",
+        description="order of pixels and channels in memory; 'auto': channels-last on a CPU (faster), "
+        "unless the network's code cannot take it",
+    )
     device: str = Field("auto", description="'cpu', 'cuda', 'cuda:1', ...; 'auto': a GPU if there is one")
 
 

@@ -87,13 +87,15 @@ def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:
     device = choose_device(config.training.device)
     architecture, phenotype = build_phenotype(config, plugins)
     phenotype = phenotype.to(device)
-    check_output(architecture, phenotype, config.architecture.name)
+    memory_format = _set_memory_format(config, architecture, phenotype, device)
+    if config.training.precision != "float32":
+        phenotype.training_precision = getattr(torch, config.training.precision)
     data = _load_data(config, plugins, notify)
     check_fit(tuple(data.train.images.shape[1:]), architecture.input_shape)
     _check_classes(data, architecture, config, notify)
     digest = data.digest()
     data = _store(data, architecture, config, device, notify)
-    normalization = measure_normalization(data.train, architecture.input_shape).to(device)
+    normalization = measure_normalization(data.train, architecture.input_shape).to(device, memory_format)
     return Experiment(config, plugins, device, architecture, phenotype, data, digest, normalization)
 
 
@@ -168,10 +170,34 @@ def evaluate(phenotype: Phenotype, batches: EvaluationBatches) -> Evaluation:
     return Evaluation(loss_sum / count, correct / count)
 
 
-def check_output(architecture: Architecture, phenotype: Phenotype, name: str) -> None:
+def _set_memory_format(
+    config: Config, architecture: Architecture, phenotype: Phenotype, device: torch.device
+) -> torch.memory_format:
+    """Bring the phenotype into the memory format that the config asks for, and check that it runs."""
+    wanted, name = config.training.memory_format, config.architecture.name
+    if wanted == "channels-last" or (wanted == "auto" and device.type == "cpu"):
+        try:
+            phenotype.to(memory_format=torch.channels_last)
+            check_output(architecture, phenotype, name, torch.channels_last)
+            return torch.channels_last
+        except (PluginError, RuntimeError):
+            # Code such as x.view(len(x), -1) takes contiguous activations alone.
+            if wanted == "channels-last":
+                raise
+            phenotype.to(memory_format=torch.contiguous_format)
+    check_output(architecture, phenotype, name)
+    return torch.contiguous_format
+
+
+def check_output(
+    architecture: Architecture,
+    phenotype: Phenotype,
+    name: str,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> None:
     """Run two blank images through, so that a network that cannot run fails before any training."""
     device = next(phenotype.parameters()).device
-    images = torch.zeros(2, *architecture.input_shape, device=device)
+    images = torch.zeros(2, *architecture.input_shape, device=device).to(memory_format=memory_format)
     attempted = f"cannot run the architecture {name} on images of shape {tuple(architecture.input_shape)}"
     with torch.random.fork_rng(devices=[]), torch.no_grad(), phenotype.samples.paused():
         phenotype.eval()

@@ -54,6 +54,9 @@ class Phenotype(nn.Module):
         self.network = network
         self.genotype = genotype
         self.samples = SampleCounter()
+        #: Lower precision (such as `torch.bfloat16`) for the network's arithmetic in training mode; the
+        #: weights are expressed and the output is returned in full precision all the same.
+        self.training_precision: torch.dtype | None = None
         self._expressed_from: list[Tensor] | None = None
         self._expressed: dict[str, Tensor] = {}
 
@@ -62,8 +65,14 @@ class Phenotype(nn.Module):
 
         In eval mode without gradients the weights are expressed once, until a parameter changes.
         """
-        output = functional_call(self.network, self._named(self.weights()), args, kwargs)
         first = args[0] if args else next(iter(kwargs.values()), None)
+        weights = self._named(self.weights())
+        if self.training and self.training_precision is not None and isinstance(first, Tensor):
+            with torch.autocast(first.device.type, self.training_precision):
+                output = functional_call(self.network, weights, args, kwargs)
+            output = output.float() if isinstance(output, Tensor) else output
+        else:
+            output = functional_call(self.network, weights, args, kwargs)
         if isinstance(first, Tensor) and first.dim():
             self.samples.count(first.shape[0], output)
         return output
