@@ -51,6 +51,6 @@ def _processor() -> str:
 
 def _version(package: str) -> str | None:
     try:
-        return version(package)
+        return torch.__version__ if package == "torch" else version(package)  # torch's own names its build
     except PackageNotFoundError:
         return None

@@ -144,7 +144,7 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         _load_one(manager, plugins, source, entry_point.load)
     if plugins.failures and os.environ.get("GENOPHEN_STRICT_PLUGINS") == "1":
         raise PluginError("cannot load every plugin", found="; ".join(map(str, plugins.failures)))
-    for file in dict.fromkeys(file.resolve() for file in files):
+    for file in {file.resolve(): file for file in files}.values():
         before = len(plugins.failures)
         source = _file_source(file)
         _load_one(manager, plugins, source, lambda file=file: _import_file(file))  # type: ignore[misc]

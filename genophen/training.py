@@ -93,9 +93,8 @@ def describe_environment(experiment: Experiment) -> dict[str, Any]:
     in_use = []
     for kind in ("architecture", "genotype", "optimizer", "dataset"):
         plugin = plugins.get(kind, getattr(config, kind).name)
-        in_use.append(
-            {"kind": kind, "name": plugin.name, **asdict(plugin.source), "plugin": plugin.source.name}
-        )
+        source = asdict(plugin.source)
+        in_use.append({"kind": kind, "name": plugin.name, "plugin": source.pop("name"), **source})
     return {
         "packages": package_versions(),
         "machine": machine(experiment.device),

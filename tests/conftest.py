@@ -21,11 +21,20 @@ def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("GENOPHEN_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
 
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise OSError("the tests have no network")
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    def connect_to_loopback(self: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] != "127.0.0.1":
+            raise OSError("the tests have no network")
+        connect(self, address)
+
+    def look_up_loopback(host: str, *args: object, **kwargs: object) -> object:
+        if host != "127.0.0.1":
+            raise OSError("the tests have no network")
+        return look_up(host, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect_to_loopback)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
 
 
 @pytest.fixture(scope="session")

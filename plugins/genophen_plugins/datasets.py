@@ -46,13 +46,17 @@ class Digits(genophen.Dataset):
 class TorchvisionDataset(genophen.Dataset):
     """A data set that torchvision downloads, with its checksums, when it is not there yet."""
 
-    #: What to fetch by hand where there is no network.
-    files: ClassVar[str]
+    #: What to fetch by hand where there is no network, and into which folder of the data directory.
+    files: ClassVar[tuple[str, ...]]
     folder: ClassVar[str]
 
     @abstractmethod
     def open(self, data_dir: Path, train: bool, download: bool) -> Any:
         """torchvision's data set object for one split."""
+
+    def has_every_file(self, data_dir: Path) -> bool:
+        """Whether all files are there, so that it is their content that torchvision cannot take."""
+        return all((data_dir / self.folder / name).is_file() for name in self.files)
 
     @abstractmethod
     def split(self, opened: Any) -> genophen.Split:
@@ -70,7 +74,9 @@ class TorchvisionDataset(genophen.Dataset):
     def _opened(self, data_dir: Path, train: bool) -> Any:
         try:
             return self.open(data_dir, train, download=False)
-        except RuntimeError:  # torchvision's word for files that are absent or have a wrong checksum
+        except RuntimeError as error:  # absent files, and wrong checksums or sizes
+            if self.has_every_file(data_dir):
+                raise self._damaged(data_dir, error) from None
             return self._downloaded(data_dir, train)
         except Exception as error:  # a reader of its own that meets a damaged file raises what it likes
             raise self._damaged(data_dir, error) from None
@@ -84,8 +90,8 @@ class TorchvisionDataset(genophen.Dataset):
         except (OSError, RuntimeError) as error:
             raise genophen.GenophenError(
                 f"cannot get the data set {self.name}",
-                found=f"it is not in {data_dir}, and the download failed: {_reason(error)}",
-                allowed=f"{self.files} in {data_dir / self.folder}",
+                found=f"it is not whole in {data_dir}, and the download failed: {_reason(error)}",
+                allowed=f"{', '.join(self.files)} in {data_dir / self.folder}",
                 next_step="connect to the network, copy the files there by hand, or name the folder that has "
                 "them: --data-dir DIR (or GENOPHEN_DATA); --dataset digits needs no download",
             ) from None
@@ -105,7 +111,12 @@ def _reason(error: Exception) -> str:
 class MNIST(TorchvisionDataset):
     name = "mnist"
     description = "70,000 handwritten digits of 28x28 pixels (60,000 / 10,000)"
-    files = "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte"
+    files = (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    )
     folder = "MNIST/raw"
 
     def open(self, data_dir: Path, train: bool, download: bool) -> Any:
@@ -127,12 +138,15 @@ class FashionMNIST(MNIST):
 class CIFAR10(TorchvisionDataset):
     name = "cifar10"
     description = "60,000 colour photographs of 32x32 pixels in ten classes (50,000 / 10,000)"
-    files = "cifar-10-python.tar.gz (or its unpacked folder cifar-10-batches-py)"
+    files = ("cifar-10-python.tar.gz",)
     folder = ""
 
     def open(self, data_dir: Path, train: bool, download: bool) -> Any:
         # torchvision checks the MD5 of every batch before it reads one.
         return _torchvision("CIFAR10")(data_dir, train=train, download=download)
+
+    def has_every_file(self, data_dir: Path) -> bool:
+        return False  # a batch with a wrong checksum is fetched again
 
     def split(self, opened: Any) -> genophen.Split:
         images = torch.from_numpy(opened.data).permute(0, 3, 1, 2).contiguous()  # (N, 3, 32, 32)

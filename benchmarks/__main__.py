@@ -1,0 +1,6 @@
+"""Every benchmark, one table each: python -m benchmarks."""
+
+from benchmarks import training_round
+
+if __name__ == "__main__":
+    training_round.main()

@@ -1,0 +1,5 @@
+"""`python -m genophen`."""
+
+from genophen.cli import main
+
+main()

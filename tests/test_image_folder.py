@@ -1,0 +1,126 @@
+"""Images in folders: decoded once, cached by content, every fault named by its path."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import plugin_class
+from PIL import Image
+
+import genophen
+from genophen.testing import check_dataset
+
+
+def image(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (6, 6)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for split, count in (("train", 3), ("test", 2)):
+        for cls, red in (("ant", 10), ("bee", 200)):
+            for index in range(count):
+                image(tmp_path / "data" / "pictures" / split / cls / f"{index}.png", (red, index, 0))
+    return tmp_path / "data" / "pictures"
+
+
+def load(folder: Path, **options: object) -> genophen.Data:
+    cls = plugin_class("dataset", "image-folder")
+    return cls(cls.Options(path=folder, **options)).load(folder.parent)
+
+
+def test_images_and_labels_come_in_the_order_of_names(folder: Path) -> None:
+    cls = plugin_class("dataset", "image-folder")
+    data = check_dataset(cls, folder.parent, cls.Options(path=Path("pictures")))
+    assert data.class_names == ("ant", "bee")
+    assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert data.test.labels.tolist() == [0, 0, 1, 1]
+    assert data.train.images.shape == (6, 3, 6, 6)
+    assert data.train.images[4, :, 0, 0].tolist() == [200, 1, 0]
+    assert data.test.images[1, :, 5, 5].tolist() == [10, 1, 0]
+
+
+def test_the_second_load_decodes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load(folder)
+    monkeypatch.setattr(Image, "open", lambda file: pytest.fail(f"decoded {file} again"))
+    second = load(folder)
+    assert torch.equal(first.train.images, second.train.images)
+    assert first.digest() == second.digest()
+
+
+def test_a_changed_image_of_the_same_size_and_time_is_noticed(folder: Path) -> None:
+    first = load(folder)
+    image(folder / "train" / "ant" / "0.png", (11, 0, 0))
+    second = load(folder)
+    assert first.digest() != second.digest()
+    assert second.train.images[0, 0, 0, 0] == 11
+
+
+def test_a_damaged_cache_is_made_again(folder: Path, tmp_path: Path) -> None:
+    first = load(folder).train.images.clone()
+    (pixels,) = (tmp_path / "cache").rglob("pixels")
+    content = bytearray(pixels.read_bytes())
+    content[7] ^= 1
+    pixels.write_bytes(content)
+    assert torch.equal(load(folder).train.images, first)
+
+
+def test_the_pixels_are_mapped_from_the_disk_and_not_read_into_memory(folder: Path) -> None:
+    load(folder)
+    maps = Path("/proc/self/maps")
+    if not maps.exists():
+        pytest.skip("this system does not list memory maps")
+    data = load(folder)
+    assert "image-folder" in maps.read_text()
+    assert len(data.train) == 6
+
+
+def test_a_truncated_image_is_named(folder: Path) -> None:
+    file = folder / "test" / "bee" / "1.png"
+    Image.effect_noise((64, 64), 50).save(file)
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(genophen.DamagedError, match=r"test/bee/1\.png") as caught:
+        load(folder)
+    assert "truncated" in caught.value.found
+    assert caught.value.exit_code == 4
+
+
+def test_a_file_that_is_no_image_is_named(folder: Path) -> None:
+    (folder / "train" / "ant" / "9.jpg").write_text("not a picture")
+    with pytest.raises(genophen.DamagedError, match=r"cannot decode the image .*train/ant/9\.jpg"):
+        load(folder)
+
+
+def test_an_empty_class_folder_is_named(folder: Path) -> None:
+    (folder / "train" / "cow").mkdir()
+    with pytest.raises(genophen.DamagedError, match=r"the class folder .*train/cow has no images"):
+        load(folder)
+
+
+def test_classes_that_differ_between_the_splits_are_named(folder: Path) -> None:
+    shutil.copytree(folder / "train" / "ant", folder / "train" / "cow")
+    with pytest.raises(genophen.DamagedError, match="different classes: cow in one of them only"):
+        load(folder)
+
+
+@pytest.mark.parametrize("missing", ["train", "test"])
+def test_a_missing_split_is_named(folder: Path, missing: str) -> None:
+    shutil.rmtree(folder / missing)
+    with pytest.raises(genophen.DamagedError, match=f"there is no folder .*/{missing}"):
+        load(folder)
+
+
+def test_images_of_two_sizes_need_image_size(folder: Path) -> None:
+    image(folder / "test" / "bee" / "9.png", (1, 2, 3), size=(9, 12))
+    with pytest.raises(genophen.ConfigError, match=r"6x6 in .*0\.png, 9x12 in .*9\.png") as caught:
+        load(folder)
+    assert "dataset.image-folder.image_size" in caught.value.next_step
+    assert load(folder, image_size=5).test.images.shape == (5, 3, 5, 5)
+
+
+def test_grey_images_have_one_channel(folder: Path) -> None:
+    assert load(folder, channels=1).train.images.shape == (6, 1, 6, 6)

@@ -1,0 +1,143 @@
+"""What holds the layout together: imports run one way, plugins use public names, docs agree with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, SHIPPED
+
+import genophen
+from genophen.cli import cli
+
+#: Each module may import those that stand before it, and nothing after it.
+ORDER = [
+    "errors",
+    "seeds",
+    "options",
+    "toml",
+    "signals",
+    "environment",
+    "checkpoint",
+    "rundir",
+    "reporter",
+    "architecture",
+    "genotype",
+    "targets",
+    "accounting",
+    "phenotype",
+    "dataset",
+    "augmentation",
+    "batches",
+    "optimizer",
+    "hookspecs",
+    "config",
+    "testing",
+    "plugins",
+    "experiment",
+    "training",
+    "api",
+    "cli",
+]
+
+
+def imported(file: Path, package: str) -> set[str]:
+    """Full names of what a file imports from a package, wherever in the file."""
+    names = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name == package or name.startswith(f"{package}.")}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_run_one_way(module: str) -> None:
+    files = [ROOT / "genophen" / f"{module}.py"]
+    if module == "cli":
+        files = list((ROOT / "genophen" / "cli").glob("*.py"))
+    for file in files:
+        later = set(ORDER[ORDER.index(module) + (module != "cli") :]) - {module}
+        found = {name.split(".")[1] for name in imported(file, "genophen") if "." in name}
+        assert not found & later, f"{file.name} imports {found & later}, which stand above it"
+
+
+def test_the_order_names_every_module() -> None:
+    modules = {file.stem for file in (ROOT / "genophen").glob("*.py") if not file.stem.startswith("__")}
+    assert modules | {"cli"} == set(ORDER)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "genophen").rglob("*.py")), ids=lambda file: file.stem)
+def test_the_library_imports_no_plugin_and_no_optional_package(file: Path) -> None:
+    for package in ("genophen_plugins", "evotorch", "ray"):
+        assert not imported(file, package)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda file: file.stem)
+def test_shipped_plugins_use_public_names_alone(file: Path) -> None:
+    assert imported(file, "genophen") <= {"genophen"}
+    used = set(re.findall(r"\bgenophen\.(\w+)", file.read_text()))
+    assert used <= set(genophen.__all__), used - set(genophen.__all__)
+
+
+def test_every_public_name_is_there() -> None:
+    assert set(genophen.__all__) == {"__version__", *genophen._MODULE_OF}
+    for name in genophen.__all__:
+        assert getattr(genophen, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        genophen.nonsense  # noqa: B018
+
+
+def test_files_are_small() -> None:
+    files = [*(ROOT / "genophen").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]
+    lines = {file: len(file.read_text().splitlines()) for file in files}
+    assert max(lines.values()) <= 300, max(lines, key=lines.get)
+
+
+def test_the_suite_loads_exactly_the_shipped_entry_points() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(SHIPPED.split(",")) == set(project["entry-points"]["genophen"])
+    assert project["version"] == genophen.__version__
+
+
+def test_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in cli.commands:
+        assert f"`genophen {name}" in readme
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_readmes_first_block_compiles_and_trains_a_plain_module() -> None:
+    block = blocks("python")[0]
+    assert "genophen.compile(" in block
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_readmes_plugin_trains(tmp_path: Path) -> None:
+    from genophen.plugins import load_plugins
+    from genophen.testing import check_architecture
+
+    file = tmp_path / "tiny.py"
+    file.write_text(blocks("python")[1])
+    check_architecture(load_plugins([file]).get("architecture", "tiny").cls)
+    result = genophen.run(
+        ROOT / "examples" / "digits.toml",
+        overrides=['architecture.name="tiny"', "training.rounds=1"],
+        plugin_files=[file],
+        out=tmp_path / "run",
+    )
+    assert result["architecture"] == "tiny"
+
+
+def test_options_in_readme_exist() -> None:
+    readme = (ROOT / "README.md").read_text()
+    known = {option for command in cli.commands.values() for p in command.params for option in p.opts}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) <= known
