@@ -5,8 +5,8 @@
 Chunks of steps alternate between the contestants, so that the machine's moods meet all alike:
 
 - genophen: phenotype (hypernetwork), genophen's batches, the shipped Adam, as `genophen run` trains;
-- plain: the same network with ordinary weights, channels-last, the same batches, torch's Adam, written by hand;
-- DataLoader: the same network, contiguous, torch's DataLoader with torchvision's transforms, as in most scripts.
+- plain: the same network with ordinary weights, channels-last, the same batches, torch's Adam;
+- DataLoader: the same network, contiguous, with torch's DataLoader and torchvision's transforms.
 
 Images are random: what is measured is time. Medians of the chunks; the ratio is the median of chunk ratios.
 """
@@ -117,9 +117,8 @@ def measure(case: tuple[str, int, int, int, bool, int], chunks: int) -> dict[str
 def main() -> None:
     steps = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 150
     about = machine(torch.device("cpu"))
-    print(
-        f"{about['processor']}, {about['threads']} threads, torch {package_versions()['torch']}, {steps} steps each"
-    )
+    print(f"{about['processor']}, {about['threads']} threads, torch {package_versions()['torch']}")
+    print(f"{steps} steps each, in chunks of {CHUNK} in turn")
     print(
         f"{'architecture':<12} {'contestant':<11} {'ms a step':>10} {'s a round':>10} {'ratio to plain':>15}"
     )

@@ -24,7 +24,7 @@ def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     connect, look_up = socket.socket.connect, socket.getaddrinfo
 
     def connect_to_loopback(self: socket.socket, address: tuple[str, int]) -> None:
-        if address[0] != "127.0.0.1":
+        if self.family != socket.AF_UNIX and address[0] != "127.0.0.1":
             raise OSError("the tests have no network")
         connect(self, address)
 
