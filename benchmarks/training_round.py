@@ -28,9 +28,10 @@ from torchvision import transforms
 
 from genophen.augmentation import Augmentation
 from genophen.batches import Normalization, TrainBatches
-from genophen.dataset import Split
+from genophen.dataset import Data, Split
 from genophen.environment import machine, package_versions
 from genophen.optimizer import Context
+from genophen.options import Options
 from genophen.phenotype import compile_phenotype
 from genophen.plugins import load_plugins
 
@@ -92,7 +93,8 @@ def contestants(case: tuple[str, int, int, int, bool, int], images: int) -> dict
         architecture.build(), architecture.expressed(), cls, cls.Options(embedding_dim=embedding_dim)
     ).to(memory_format=torch.channels_last)
     adam = plugins.get("optimizer", "adam").cls()
-    adam.setup(Context(phenotype, batches(), 1000, torch.Generator()))
+    data = Data(split, split, tuple("0123456789"), validation=split)
+    adam.setup(Context(phenotype, batches(), data, Options(), total_rounds=1000, generator=torch.Generator()))
     loader = _endless(DataLoader(_Images(split, padding, flip), batch_size, shuffle=True, num_workers=2))
     return {
         "genophen": lambda: adam.step() and None,

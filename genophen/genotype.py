@@ -51,6 +51,10 @@ class Genotype(nn.Module, ABC):
     description: ClassVar[str]
     Options: ClassVar[type[Options]] = Options
 
+    def __init__(self, *arguments: object) -> None:
+        """Get ready as a module; the arguments are the subclass's, and passing them on is allowed."""
+        super().__init__()
+
     @abstractmethod
     def express(self) -> dict[str, Tensor]:
         """Every weight target's tensor, and those bias targets that this genotype writes, by name.

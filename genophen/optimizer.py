@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from genophen.batches import TrainBatches
+from genophen.dataset import Data
 from genophen.options import Options as AnyOptions
 from genophen.phenotype import Phenotype
 
@@ -33,6 +34,10 @@ class Context:
     phenotype: Phenotype
     #: Training batches; the experiment saves and restores their position.
     batches: TrainBatches
+    #: All images, as uint8, for an optimizer that needs more than batches.
+    data: Data
+    #: The config's section `training`.
+    training: AnyOptions
     total_rounds: int
     #: For an optimizer's own draws, on the CPU; the experiment saves and restores its state.
     generator: torch.Generator

@@ -164,7 +164,16 @@ class _OptimizerTrial:
         self.generator = torch.Generator().manual_seed(1)
         self._global_state = torch.Generator().manual_seed(2).get_state()
         self.optimizer = cls(options)
-        self.optimizer.setup(Context(self.phenotype, self.batches, 2, self.generator))
+        self.optimizer.setup(
+            Context(
+                phenotype=self.phenotype,
+                batches=self.batches,
+                data=Data(split, split, ("a", "b", "c"), validation=split),
+                training=Options(),
+                total_rounds=2,
+                generator=self.generator,
+            )
+        )
 
     def step(self) -> Metrics:
         with torch.random.fork_rng(devices=[]):

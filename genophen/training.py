@@ -122,7 +122,16 @@ class _Loop:
         self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
         generator = torch.Generator().manual_seed(derive_seed(training.seed, "optimizer"))
         batches = experiment.train_batches()
-        self.optimizer.setup(Context(self.phenotype, batches, training.rounds, generator))
+        self.optimizer.setup(
+            Context(
+                phenotype=self.phenotype,
+                batches=batches,
+                data=experiment.data,
+                training=training,
+                total_rounds=training.rounds,
+                generator=generator,
+            )
+        )
         if not getattr(self.optimizer, "steps_per_round", 0) >= 1:
             raise PluginError(
                 f"cannot use the optimizer {plugin.name}",

@@ -44,7 +44,7 @@ class AdamWOptions(AdamOptions):
 
 
 class SGDOptions(GradientOptions):
-    learning_rate: float = Field(0.05, gt=0, description="highest learning rate")
+    learning_rate: float = Field(0.02, gt=0, description="highest learning rate")
     momentum: float = Field(0.9, ge=0, lt=1, description="share of the last update kept (Nesterov's)")
     weight_decay: float = Field(
         0.0, ge=0, description="penalty on the squares, on tensors of two and more dimensions alone"
