@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         PluginError,
         Problem,
     )
+    from genophen.executor import Executor, Outcome, Task, run_task
     from genophen.genotype import Genotype, Target, no_genes
     from genophen.hookspecs import hookimpl
     from genophen.optimizer import Context, Metrics, Optimizer
@@ -38,11 +39,13 @@ _MODULE_OF = {
     "Data": "dataset",
     "Dataset": "dataset",
     "DivergedError": "errors",
-    "Genotype": "genotype",
+    "Executor": "executor",
     "GenophenError": "errors",
+    "Genotype": "genotype",
     "Metrics": "optimizer",
     "Optimizer": "optimizer",
     "Options": "options",
+    "Outcome": "executor",
     "ParameterCounts": "phenotype",
     "PathOption": "options",
     "Phenotype": "phenotype",
@@ -52,12 +55,14 @@ _MODULE_OF = {
     "RunInfo": "reporter",
     "Split": "dataset",
     "Target": "genotype",
+    "Task": "executor",
     "TrainBatches": "batches",
     "compile": "api",
     "compile_phenotype": "phenotype",
     "hookimpl": "hookspecs",
     "no_genes": "genotype",
     "run": "api",
+    "run_task": "executor",
 }
 
 __all__ = [
@@ -68,11 +73,13 @@ __all__ = [
     "Data",
     "Dataset",
     "DivergedError",
+    "Executor",
     "GenophenError",
     "Genotype",
     "Metrics",
     "Optimizer",
     "Options",
+    "Outcome",
     "ParameterCounts",
     "PathOption",
     "Phenotype",
@@ -82,6 +89,7 @@ __all__ = [
     "RunInfo",
     "Split",
     "Target",
+    "Task",
     "TrainBatches",
     "__version__",
     "compile",
@@ -89,6 +97,7 @@ __all__ = [
     "hookimpl",
     "no_genes",
     "run",
+    "run_task",
 ]
 
 

@@ -33,3 +33,8 @@ def register_datasets(register: Callable[[type], None]) -> None:
 @hookspec
 def register_reporters(register: Callable[[type], None]) -> None:
     """Call `register` with each subclass of `genophen.Reporter`."""
+
+
+@hookspec
+def register_executors(register: Callable[[type], None]) -> None:
+    """Call `register` with each subclass of `genophen.Executor`."""

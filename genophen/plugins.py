@@ -19,6 +19,7 @@ from genophen import hookspecs
 from genophen.architecture import Architecture
 from genophen.dataset import Dataset
 from genophen.errors import PluginError, listed, nearest
+from genophen.executor import Executor
 from genophen.genotype import Genotype
 from genophen.optimizer import Optimizer
 from genophen.options import Options
@@ -31,6 +32,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "optimizer": ("register_optimizers", Optimizer),
     "dataset": ("register_datasets", Dataset),
     "reporter": ("register_reporters", Reporter),
+    "executor": ("register_executors", Executor),
 }
 
 

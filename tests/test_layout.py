@@ -23,6 +23,7 @@ ORDER = [
     "checkpoint",
     "rundir",
     "reporter",
+    "executor",
     "architecture",
     "genotype",
     "targets",
@@ -38,6 +39,8 @@ ORDER = [
     "plugins",
     "experiment",
     "training",
+    "sweep",
+    "table",
     "api",
     "cli",
 ]

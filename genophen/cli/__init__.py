@@ -14,6 +14,7 @@ from genophen.cli.evaluate import evaluate
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
 from genophen.cli.run import run
+from genophen.cli.sweep import sweep
 from genophen.errors import GenophenError
 
 
@@ -26,6 +27,7 @@ def cli() -> None:
     genophen run examples/digits.toml
     genophen run examples/mnist.toml --optimizer adam
     genophen run examples/cifar_block3.toml --set training.rounds=10
+    genophen sweep examples/tables/table2_mnist.toml --out runs/table2
 
     \b
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 4 damaged checkpoint or data,
@@ -33,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (run, evaluate, params, plugins, doctor):
+for command in (run, evaluate, params, sweep, plugins, doctor):
     cli.add_command(command)
 
 

@@ -33,7 +33,8 @@ data_dir_option = click.option(
     help="Folder of the data sets (also: GENOPHEN_DATA).",
 )
 
-_SHORTHANDS = {
+#: Config key behind each shorthand option.
+SHORTHANDS = {
     "architecture": "architecture.name",
     "genotype": "genotype.name",
     "dataset": "dataset.name",
@@ -77,7 +78,7 @@ def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[st
     tables = read_toml(path)
     for name, value in shorthands.items():
         if value is not None:
-            assign(tables, _SHORTHANDS[name].split("."), str(value) if isinstance(value, Path) else value)
+            assign(tables, SHORTHANDS[name].split("."), str(value) if isinstance(value, Path) else value)
     override(tables, assignments)
     return tables
 

@@ -1,0 +1,116 @@
+"""`genophen sweep`: many runs from one file, one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from genophen.cli.common import (
+    SHORTHANDS,
+    data_dir_option,
+    device_option,
+    json_option,
+    load_all_plugins,
+    plugin_options,
+    print_json,
+    say,
+)
+
+if TYPE_CHECKING:
+    from genophen.executor import Executor, Outcome
+    from genophen.plugins import Plugins
+    from genophen.sweep import Trial
+
+
+@click.command(no_args_is_help=True)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the sweep."
+)
+@click.option("--only", multiple=True, metavar="ROW", help="Run this row alone; repeatable.")
+@click.option(
+    "--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Override a setting in every row."
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Trials at a time.")
+@click.option(
+    "--ray", "ray_address", metavar="ADDRESS", help="Run on a Ray cluster; 'local' starts one here."
+)
+@device_option
+@data_dir_option
+@json_option
+@plugin_options
+def sweep(
+    file: Path,
+    out: Path,
+    only: tuple[str, ...],
+    assignments: tuple[str, ...],
+    jobs: int,
+    ray_address: str | None,
+    as_json: bool,
+    plugin_files: tuple[Path, ...],
+    debug: bool,
+    **shorthands: Any,
+) -> int:
+    """Run every row of FILE with every seed, and end in one table.
+
+    A sweep that was interrupted goes on with the same --out. Each trial is an ordinary run directory,
+    DIR/trials/ROW-seedK; the table is in DIR as table.md, table.csv and table.json too.
+
+    \b
+    genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
+    """
+    from genophen.sweep import plan, read_sweep, run_sweep
+
+    plugins = load_all_plugins(plugin_files)
+    definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
+    trials = plan(definition, out, plugins, only)
+    failures: dict[str, str] = {}
+    executor = _executor(plugins, jobs, ray_address)
+    total = sum(trial.result() is None for trial in trials)
+    say(f"{definition.title}: {len(trials)} trials, {total} to run")
+
+    def report(trial: Trial, outcome: Outcome) -> None:
+        if outcome.error:
+            failures[trial.directory.name] = outcome.error
+        say(f"{trial.directory.name}: {_outcome_text(trial, outcome)}")
+
+    finished = run_sweep(definition, trials, out, executor, plugin_files, report)
+    from genophen.table import as_csv, as_markdown, as_text, sweep_rows
+
+    lines = sweep_rows(definition.rows, plan(definition, out, plugins), failures)
+    for name, text in (
+        ("table.md", as_markdown(lines)),
+        ("table.csv", as_csv(lines)),
+        ("table.json", json.dumps(lines, indent=2) + "\n"),
+    ):
+        (out / name).write_text(text, encoding="utf-8")
+    if as_json:
+        print_json(lines)
+    else:
+        click.echo(as_text(lines))
+    if not finished:
+        say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
+        return 130
+    return 1 if failures else 0
+
+
+def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
+    return [f"{SHORTHANDS[name]}={json.dumps(str(v))}" for name, v in shorthands.items() if v is not None]
+
+
+def _executor(plugins: Plugins, jobs: int, ray_address: str | None) -> Executor:
+    name = "local" if ray_address is None else "ray"
+    executor: Executor = plugins.get("executor", name).cls(jobs, ray_address)
+    return executor
+
+
+def _outcome_text(trial: Trial, outcome: Outcome) -> str:
+    if outcome.error:
+        return f"failed: {outcome.error}"
+    result = trial.result()
+    if result is None or result["test_accuracy"] is None:
+        return str(outcome.value)
+    return f"test {result['test_accuracy']:.2%} ({result['wall_seconds']:.0f} s)"

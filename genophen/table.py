@@ -1,0 +1,120 @@
+"""The table that a sweep ends in: one line a row, over seeds, as text, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genophen.sweep import Row, Trial
+
+#: Key in JSON and CSV, heading, and how a value is shown.
+COLUMNS: list[tuple[str, str]] = [
+    ("model", "Model"),
+    ("test_accuracy_mean", "Test accuracy"),
+    ("test_accuracy_std", "Std"),
+    ("seeds", "Seeds"),
+    ("kernel_parameters", "Kernel parameters"),
+    ("total_parameters", "Total parameters"),
+    ("seconds_mean", "Seconds"),
+    ("reported_test_accuracy", "Published"),
+    ("reported_kernel_parameters", "Published kernel parameters"),
+    ("status", "Status"),
+]
+
+
+def sweep_rows(
+    rows: Sequence[Row], trials: Sequence[Trial], failures: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """One line a row: mean and standard deviation over the seeds that are done, and what was published.
+
+    `failures` has the error of each trial that ended without a result, by its folder's name. A trial that
+    failed or diverged counts in no mean.
+    """
+    return [_line(row, [trial for trial in trials if trial.row.name == row.name], failures) for row in rows]
+
+
+def _line(row: Row, trials: Sequence[Trial], failures: Mapping[str, str]) -> dict[str, Any]:
+    results = {trial.seed: result for trial in trials if (result := trial.result()) is not None}
+    done = {seed: r for seed, r in results.items() if r["test_accuracy"] is not None}
+    problems = {
+        trial.seed: failures[trial.directory.name] for trial in trials if trial.directory.name in failures
+    }
+    problems |= {seed: str(r["status"]) for seed, r in results.items() if seed not in done}
+    accuracies = [r["test_accuracy"] for r in done.values()]
+    any_result = next(iter(done.values()), None)
+    return {
+        "model": row.name,
+        "test_accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
+        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "test_accuracies": accuracies,
+        "seeds": sorted(done),
+        "kernel_parameters": any_result["parameters"]["kernel"] if any_result else None,
+        "total_parameters": any_result["parameters"]["total"] if any_result else None,
+        "seconds_mean": statistics.fmean(r["wall_seconds"] for r in done.values()) if done else None,
+        "reported_test_accuracy": row.published.test_accuracy,
+        "reported_kernel_parameters": row.published.kernel_parameters,
+        "erratum": row.published.erratum,
+        "problems": {str(seed): text for seed, text in sorted(problems.items())},
+        "status": _status(len(done), len(row.seeds), problems),
+    }
+
+
+def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:
+    if problems:
+        seeds = ", ".join(f"seed {seed}: {text}" for seed, text in sorted(problems.items()))
+        return f"{done} of {planned} done; {seeds}"
+    if not done:
+        return "not run"
+    return "done" if done == planned else f"{done} of {planned} done"
+
+
+def shown(key: str, value: Any) -> str:
+    """A value as text: fractions as percentages, counts with separators, nothing for None."""
+    if value is None:
+        return ""
+    if "accuracy" in key:
+        return f"{value:.2%}"
+    if key == "seconds_mean":
+        return f"{value:,.0f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table in Markdown, with a note under it for each erratum."""
+    head = [f"| {' | '.join(title for _, title in COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    body = [f"| {' | '.join(_cell(line, key) for key, _ in COLUMNS)} |" for line in lines]
+    errata = [f"\\* {line['model']}: {line['erratum']}." for line in lines if line["erratum"]]
+    return "\n".join([*head, *body, *([""] if errata else []), *errata]) + "\n"
+
+
+def _cell(line: Mapping[str, Any], key: str) -> str:
+    mark = "\\*" if key == "reported_kernel_parameters" and line["erratum"] else ""
+    return shown(key, line[key]).replace("|", "\\|") + mark
+
+
+def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table in aligned columns."""
+    cells = [[title for _, title in COLUMNS]] + [
+        [shown(key, line[key]) for key, _ in COLUMNS] for line in lines
+    ]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table as CSV, numbers unrounded."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([key for key, _ in COLUMNS])
+    for line in lines:
+        writer.writerow(
+            [" ".join(map(str, v)) if isinstance(v := line[key], list) else v for key, _ in COLUMNS]
+        )
+    return out.getvalue()
