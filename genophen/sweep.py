@@ -146,8 +146,10 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def plan(sweep: Sweep, out: Path, plugins: PluginLookup, only: Sequence[str] = ()) -> list[Trial]:
-    """The trials of a sweep, row by row; with `only`, those of the rows named.
+def plan(
+    sweep: Sweep, out: Path, plugins: PluginLookup, only: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[Trial]:
+    """The trials of a sweep, row by row: all, or those of the rows and seeds named.
 
     Raises:
         ConfigError: for a row whose config cannot be used, with every mistake in it; and for a row in `only`
@@ -167,7 +169,7 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup, only: Sequence[str] = (
         for seed in row.seeds:
             tables = merged(row.tables, {"training": {"seed": seed}})
             config = resolve_config(tables, plugins, f"of row {row.name!r}")
-            if not only or row.name in only:
+            if (not only or row.name in only) and (not seeds or seed in seeds):
                 trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
     places = [trial.directory for trial in trials]
     if twice := {place.name for place in places if places.count(place) > 1}:
