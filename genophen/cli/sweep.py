@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the sweep."
 )
+@click.option(
+    "--seed", "seeds", multiple=True, type=int, metavar="K", help="Run this seed alone; repeatable."
+)
 @click.option("--only", multiple=True, metavar="ROW", help="Run this row alone; repeatable.")
 @click.option(
     "--set", "assignments", multiple=True, metavar="A.B=VALUE", help="Override a setting in every row."
@@ -46,6 +49,7 @@ def sweep(
     file: Path,
     out: Path,
     only: tuple[str, ...],
+    seeds: tuple[int, ...],
     assignments: tuple[str, ...],
     jobs: int,
     ray_address: str | None,
@@ -66,7 +70,7 @@ def sweep(
 
     plugins = load_all_plugins(plugin_files)
     definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
-    trials = plan(definition, out, plugins, only)
+    trials = plan(definition, out, plugins, only, seeds)
     failures: dict[str, str] = {}
     executor = _executor(plugins, jobs, ray_address)
     total = sum(trial.result() is None for trial in trials)
