@@ -1,0 +1,290 @@
+"""Sweeps: continued where interrupted, failures listed, one table in four forms."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from helpers import digits_tables
+
+import genophen
+from genophen.executor import Outcome, Task
+from genophen.plugins import load_plugins
+from genophen.sweep import Trial, merged, plan, read_sweep, run_sweep
+from genophen.table import as_csv, as_markdown, as_text, sweep_rows
+from genophen.toml import read_toml, write_toml
+
+ROWS = {
+    "Hyper4_4": {
+        "genotype": {"hypernetwork": {"embedding_dim": 4}},
+        "published": {"test_accuracy": 0.9, "kernel_parameters": 4000, "erratum": "it should be 4244"},
+    },
+    "ConvModel": {"genotype": {"name": "direct"}, "seeds": [0]},
+}
+
+
+def sweep_file(folder: Path, **changes: Any) -> Path:
+    tables = {"config": digits_tables(rounds=1), "seeds": [0, 1], "rows": ROWS, **changes}
+    tables = {key: value for key, value in tables.items() if value is not None}
+    file = folder / "small.toml"
+    file.write_text(write_toml(tables))
+    return file
+
+
+def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tuple[str, ...] = ()) -> Any:
+    """Run a sweep; its outcomes by trial, and its table."""
+    plugins = load_plugins()
+    sweep = read_sweep(file)
+    outcomes: dict[str, Outcome] = {}
+
+    def note(trial: Trial, outcome: Outcome) -> None:
+        outcomes[trial.directory.name] = outcome
+
+    trials = plan(sweep, out, plugins, only)
+    finished = run_sweep(sweep, trials, out, plugins.get("executor", executor).cls(jobs), [], note)
+    assert finished
+    failures = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
+    return outcomes, sweep_rows(sweep.rows, plan(sweep, out, plugins), failures)
+
+
+def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in line.items() if key != "seconds_mean"} for line in lines]
+
+
+def test_a_sweep_runs_every_row_with_every_seed_and_ends_in_a_table(tmp_path: Path) -> None:
+    outcomes, lines = run(sweep_file(tmp_path), tmp_path / "out")
+    assert list(outcomes) == ["Hyper4_4-seed0", "Hyper4_4-seed1", "ConvModel-seed0"]
+    hyper, conv = lines
+    results = [
+        json.loads((tmp_path / "out" / "trials" / f"Hyper4_4-seed{seed}" / "result.json").read_text())
+        for seed in (0, 1)
+    ]
+    accuracies = [result["test_accuracy"] for result in results]
+    assert hyper["test_accuracy_mean"] == pytest.approx(sum(accuracies) / 2)
+    assert hyper["test_accuracy_std"] == pytest.approx(abs(accuracies[0] - accuracies[1]) / 2**0.5)
+    assert (hyper["kernel_parameters"], hyper["total_parameters"], hyper["seeds"]) == (4244, 12894, [0, 1])
+    assert (hyper["reported_test_accuracy"], hyper["status"]) == (0.9, "done")
+    assert (conv["test_accuracy_std"], conv["kernel_parameters"], conv["status"]) == (None, 12560, "done")
+    saved = read_toml(tmp_path / "out" / "sweep.toml")
+    assert saved["rows"]["ConvModel"]["seeds"] == [0]
+
+    markdown = as_markdown(lines)
+    assert "| Hyper4_4 |" in markdown
+    assert "4,000\\*" in markdown
+    assert "\\* Hyper4_4: it should be 4244." in markdown
+    read = list(csv.DictReader(as_csv(lines).splitlines()))
+    assert float(read[0]["test_accuracy_mean"]) == hyper["test_accuracy_mean"]
+    assert read[0]["seeds"] == "0 1"
+    assert len(as_text(lines).splitlines()) == 3
+
+
+def test_finished_trials_are_not_run_again_and_unrun_rows_say_so(tmp_path: Path) -> None:
+    file, out = sweep_file(tmp_path), tmp_path / "out"
+    outcomes, lines = run(file, out, only=("ConvModel",))
+    assert list(outcomes) == ["ConvModel-seed0"]
+    assert [line["status"] for line in lines] == ["not run", "done"]
+    assert lines[0]["test_accuracy_mean"] is None
+    outcomes, lines = run(file, out)
+    assert list(outcomes) == ["Hyper4_4-seed0", "Hyper4_4-seed1"]
+    assert [line["status"] for line in lines] == ["done", "done"]
+    assert run(file, out)[0] == {}
+
+
+def test_a_trial_run_with_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    run(sweep_file(tmp_path), tmp_path / "out", only=("ConvModel",))
+    file = sweep_file(tmp_path, config=digits_tables(rounds=2))
+    with pytest.raises(genophen.ConfigError) as caught:
+        run(file, tmp_path / "out")
+    assert "ConvModel-seed0 was run with other settings" in str(caught.value)
+    assert [str(problem) for problem in caught.value.problems] == ["training.rounds: 1 there, 2 now"]
+
+
+def test_data_that_has_moved_is_no_other_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = sweep_file(tmp_path)
+    run(file, tmp_path / "out", only=("ConvModel",))
+    monkeypatch.setenv("GENOPHEN_DATA", str(tmp_path / "elsewhere"))
+    assert run(file, tmp_path / "out", only=("ConvModel",))[0] == {}
+
+
+def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Path) -> None:
+    wild = {"learning_rate": 1e12, "schedule": "constant"}
+    rows = {
+        "diverges": {"optimizer": {"name": "sgd", "sgd": wild}},
+        "fails": {"architecture": {"mnist-cnn": {"num_classes": 4}}},
+        "works": {},
+    }
+    outcomes, lines = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out")
+    assert lines[0]["status"] == "0 of 1 done; seed 0: diverged"
+    assert lines[0]["test_accuracy_mean"] is None
+    assert "10 classes, an architecture with 4 outputs" in lines[1]["status"]
+    assert lines[1]["test_accuracy_mean"] is None
+    assert lines[2]["status"] == "done"
+    assert outcomes["fails-seed0"].error.startswith("ConfigError: ")
+    again, _ = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out")
+    assert list(again) == ["fails-seed0"]  # a failure may have passed; a divergence would come again
+
+
+def test_a_grid_is_every_combination(tmp_path: Path) -> None:
+    grid = {
+        "optimizer": {"adam": {"learning_rate": [0.003, 0.004]}},
+        "genotype": {"hypernetwork": {"embedding_dim": [4, 5, 6]}},
+    }
+    sweep = read_sweep(sweep_file(tmp_path, rows=None, grid=grid))
+    assert len(sweep.rows) == 6
+    assert sweep.rows[1].name == "learning_rate=0.003, embedding_dim=5"
+    assert sweep.rows[1].tables["genotype"]["hypernetwork"]["embedding_dim"] == 5
+    assert sweep.rows[1].tables["training"]["rounds"] == 1
+    both = read_sweep(sweep_file(tmp_path, grid=grid))
+    assert len(both.rows) == 12
+    assert both.rows[0].name == "Hyper4_4, learning_rate=0.003, embedding_dim=4"
+    names = {trial.directory.name for trial in plan(both, tmp_path, load_plugins())}
+    assert len(names) == 6 * 2 + 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"rowz": {}}, "rowz: unknown key; did you mean rows?"),
+        ({"rows": None}, "rows: is missing"),
+        ({"rows": [1]}, "rows: found [1]; allowed: a table"),
+        ({"seeds": [0, 0]}, "seeds = [0, 0]"),
+        ({"seeds": []}, "seeds = []"),
+        ({"seeds": [True]}, "seeds = [True]"),
+        ({"rows": {"a": {"optimiser": {}}}}, "optimiser: unknown key"),
+        ({"rows": {"a": {"published": {"accuracy": 1.0}}}}, "rows.a.published.accuracy: unknown key"),
+        ({"grid": {"training": {"seed": 3}}}, "grid.training.seed = 3"),
+        ({"base": "absent.toml"}, "absent.toml"),
+        ({"rows": {"a": {"training": {"rounds": 0}}}}, "found 0; allowed: greater than or equal to 1"),
+        ({"rows": {"a b": {}, "a/b": {}}}, "two trials would share a-b-seed0"),
+    ],
+)
+def test_a_sweep_file_with_a_mistake_is_explained(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    with pytest.raises(genophen.ConfigError) as caught:
+        plan(read_sweep(sweep_file(tmp_path, **changes)), tmp_path / "out", load_plugins())
+    assert said in str(caught.value)
+
+
+def test_an_unknown_row_suggests_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(genophen.ConfigError, match="did you mean Hyper4_4"):
+        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), only=["Hyper4_5"])
+
+
+def command(file: Path, out: Path) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-m", "genophen", "sweep", str(file), "--out", str(out), "--json"]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_sweep_killed_at_random_moments_ends_in_the_same_table(tmp_path: Path) -> None:
+    file = sweep_file(tmp_path)
+    process = command(file, tmp_path / "undisturbed")
+    started = time.monotonic()
+    undisturbed, errors = process.communicate(timeout=300)
+    seconds = time.monotonic() - started
+    assert process.returncode == 0, errors
+    draws = random.Random(0)
+    for _ in range(3):
+        process = command(file, tmp_path / "killed")
+        time.sleep(draws.uniform(0.4, 0.9) * seconds)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = command(file, tmp_path / "killed")
+    continued, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert without_seconds(json.loads(continued)) == without_seconds(json.loads(undisturbed))
+    table = json.loads((tmp_path / "killed" / "table.json").read_text())
+    assert without_seconds(table) == without_seconds(json.loads(undisturbed))
+
+
+def test_an_interrupted_sweep_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=10_000, patience=0)
+    process = command(sweep_file(tmp_path, config=tables), tmp_path / "out")
+    deadline = time.monotonic() + 120
+    metrics = tmp_path / "out" / "trials" / "Hyper4_4-seed0" / "metrics.jsonl"
+    while not metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "The same command goes on" in err
+    assert json.loads(out)[0]["status"] == "not run"
+
+
+def test_several_jobs_share_the_work(tmp_path: Path) -> None:
+    outcomes, lines = run(sweep_file(tmp_path), tmp_path / "out", jobs=2)
+    assert {outcome.value for outcome in outcomes.values()} == {"completed"}
+    assert [line["status"] for line in lines] == ["done", "done"]
+
+
+def die(code: int) -> None:
+    os._exit(code)
+
+
+def test_a_worker_that_dies_is_a_failure_and_not_the_end() -> None:
+    executor = load_plugins().get("executor", "local").cls(jobs=2)
+    outcomes = list(executor.run([Task("dies", die, (3,)), Task("lives", int, ("7",))]))
+    assert len(outcomes) == 2
+    assert any("its process died" in outcome.error for outcome in outcomes if outcome.task.name == "dies")
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own start-up
+def test_a_sweep_runs_on_a_local_ray(tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="the extra [evolution] brings Ray")
+    try:
+        outcomes, lines = run(sweep_file(tmp_path), tmp_path / "out", executor="ray")
+    finally:
+        ray.shutdown()
+    assert {outcome.value for outcome in outcomes.values()} == {"completed"}
+    assert [line["status"] for line in lines] == ["done", "done"]
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    executor = load_plugins().get("executor", "ray").cls()
+    with pytest.raises(genophen.GenophenError, match=r"pip install 'genophen\[evolution\]'"):
+        list(executor.run([]))
+
+
+def test_merging_changes_neither_side() -> None:
+    base = {"a": {"b": 1, "c": 2}, "d": 3}
+    top = {"a": {"b": 9}, "d": {"e": 1}}
+    assert merged(base, top) == {"a": {"b": 9, "c": 2}, "d": {"e": 1}}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+TABLES = sorted((ROOT / "examples" / "tables").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", TABLES, ids=lambda file: file.stem)
+def test_the_reports_tables_are_sweeps_with_every_row(file: Path, tmp_path: Path) -> None:
+    assert file.read_text().startswith(f"# genophen sweep examples/tables/{file.name} --out runs/{file.stem}")
+    sweep = read_sweep(file)
+    plan(sweep, tmp_path, load_plugins())
+    reported = json.loads((ROOT / "tests" / "report_tables.json").read_text())
+    number = file.stem[5]
+    if number == "7":
+        assert len(sweep.rows) == 24
+        return
+    expected = {
+        row["model"]: (
+            round(row["reported_test_accuracy_percent"] / 100, 4),
+            row["reported_kernel_parameters"],
+            row.get("erratum"),
+        )
+        for row in reported
+        if row["table"] == number
+    }
+    assert expected == {
+        row.name: (row.published.test_accuracy, row.published.kernel_parameters, row.published.erratum)
+        for row in sweep.rows
+    }
