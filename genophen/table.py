@@ -8,7 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genophen.sweep import Row, Trial
+from genophen.sweep import Trial
+from genophen.sweep_file import Row
 
 #: Key in JSON and CSV, heading, and how a value is shown.
 COLUMNS: list[tuple[str, str]] = [

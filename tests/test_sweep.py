@@ -20,7 +20,8 @@ from helpers import digits_tables
 import genophen
 from genophen.executor import Outcome, Task
 from genophen.plugins import load_plugins
-from genophen.sweep import Trial, merged, plan, read_sweep, run_sweep
+from genophen.sweep import Trial, plan, run_sweep
+from genophen.sweep_file import merged, read_sweep
 from genophen.table import as_csv, as_markdown, as_text, sweep_rows
 from genophen.toml import read_toml, write_toml
 

@@ -13,6 +13,7 @@ from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
+from genophen.cli.report import report
 from genophen.cli.run import run
 from genophen.cli.sweep import sweep
 from genophen.errors import GenophenError
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (run, evaluate, params, sweep, plugins, doctor):
+for command in (run, evaluate, params, sweep, report, plugins, doctor):
     cli.add_command(command)
 
 

@@ -66,7 +66,8 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
-    from genophen.sweep import plan, read_sweep, run_sweep
+    from genophen.sweep import plan, run_sweep
+    from genophen.sweep_file import read_sweep
 
     plugins = load_all_plugins(plugin_files)
     definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])

@@ -1,0 +1,54 @@
+"""`genophen report`: figures of runs and sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from genophen.cli.common import load_all_plugins, plugin_options
+
+
+@click.command(no_args_is_help=True)
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.option(
+    "--figure",
+    "name",
+    required=True,
+    metavar="NAME",
+    help="accuracy (of a sweep: against kernel parameters) or kernels (of runs: side by side).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="A .png, .svg or .pdf file (default: NAME.png in the first folder).",
+)
+@plugin_options
+def report(
+    directories: tuple[Path, ...], name: str, out: Path | None, plugin_files: tuple[Path, ...], debug: bool
+) -> None:
+    """Draw one figure of the runs or the sweep in DIR....
+
+    \b
+    genophen report runs/mine runs/table2/trials/ConvModel-seed0 --figure kernels
+    genophen report runs/table2 --figure accuracy --out accuracy.svg
+    """
+    from genophen.errors import ConfigError, nearest
+    from genophen.report.figures import FIGURES
+
+    if name not in FIGURES:
+        raise ConfigError(
+            f"cannot draw the figure {name!r}",
+            found="no figure of that name",
+            allowed=", ".join(FIGURES),
+            next_step=nearest(name, FIGURES),
+        )
+    target = directories[0] / f"{name}.png" if out is None else out
+    if target.suffix not in (".png", ".svg", ".pdf"):
+        raise ConfigError(
+            f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
+        )
+    figure = FIGURES[name](directories, load_all_plugins(plugin_files))
+    figure.savefig(target, dpi=150, bbox_inches="tight")
+    click.echo(str(target))
