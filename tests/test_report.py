@@ -37,7 +37,8 @@ def test_kernels_of_two_runs_are_drawn_side_by_side(tmp_path: Path) -> None:
     genophen.run(tables, out=tmp_path / "hyper")
     genophen.run(tables, overrides=['genotype.name="direct"'], out=tmp_path / "direct")
     assert command("report", tmp_path / "direct", tmp_path / "hyper", "--figure", "kernels") == 0
-    width, height = Image.open(tmp_path / "direct" / "kernels.png").size
+    with Image.open(tmp_path / "direct" / "kernels.png") as image:
+        width, height = image.size
     assert width > 1.5 * height
 
 

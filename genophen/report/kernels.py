@@ -44,7 +44,7 @@ def draw_kernels(panels: Sequence[Panel], caption: str) -> Figure:
     from matplotlib.figure import Figure
 
     limit = max(float(panel.weight.detach().abs().quantile(0.99)) for panel in panels)
-    figure = Figure(figsize=(5 * len(panels), 5.8), layout="constrained")
+    figure = Figure(figsize=(5 * len(panels) + 1, 5.6), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
         image = axis.imshow(
@@ -56,5 +56,5 @@ def draw_kernels(panels: Sequence[Panel], caption: str) -> Figure:
         axis.set_xlabel("input channels")
     axes[0].set_ylabel("output channels")
     figure.colorbar(image, ax=list(axes), shrink=0.6, label="weight")
-    figure.text(0.5, -0.01, caption, ha="center", va="top", fontsize=9, wrap=True)
+    figure.supxlabel(caption, fontsize=9)
     return figure
