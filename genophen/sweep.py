@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tomllib
@@ -12,6 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from genophen.checkpoint import canonical_json
 from genophen.config import Config, PluginLookup, resolve_config
 from genophen.errors import ConfigError, Problem, nearest
 from genophen.executor import Executor, Outcome, Task
@@ -41,6 +43,10 @@ class Trial:
         except (OSError, ValueError):
             return None
         return result if isinstance(result, dict) and result.get("status") in FINISHED else None
+
+    def settings_sha256(self) -> str:
+        """A digest of the settings that the result depends on: equal for trials that can be set together."""
+        return hashlib.sha256(canonical_json(_without_places(self.config))).hexdigest()
 
 
 def plan(

@@ -27,40 +27,62 @@ COLUMNS: list[tuple[str, str]] = [
 
 
 def sweep_rows(
-    rows: Sequence[Row], trials: Sequence[Trial], failures: Mapping[str, str]
+    rows: Sequence[Row],
+    trials: Sequence[Trial],
+    failures: Mapping[str, str],
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """One line a row: mean and standard deviation over the seeds that are done, and what was published.
 
     `failures` has the error of each trial that ended without a result, by its folder's name. A trial that
-    failed or diverged counts in no mean.
+    failed or diverged counts in no mean. Trials of an `earlier` table of the same sweep are taken over where
+    they have not been run again.
     """
-    return [_line(row, [trial for trial in trials if trial.row.name == row.name], failures) for row in rows]
+    kept = {line["model"]: line.get("trials", []) for line in earlier}
+    return [
+        _line(
+            row, [trial for trial in trials if trial.row.name == row.name], failures, kept.get(row.name, [])
+        )
+        for row in rows
+    ]
 
 
-def _line(row: Row, trials: Sequence[Trial], failures: Mapping[str, str]) -> dict[str, Any]:
-    results = {trial.seed: result for trial in trials if (result := trial.result()) is not None}
-    done = {seed: r for seed, r in results.items() if r["test_accuracy"] is not None}
-    problems = {
-        trial.seed: failures[trial.directory.name] for trial in trials if trial.directory.name in failures
-    }
-    problems |= {seed: str(r["status"]) for seed, r in results.items() if seed not in done}
-    accuracies = [r["test_accuracy"] for r in done.values()]
-    any_result = next(iter(done.values()), None)
+def _line(
+    row: Row, trials: Sequence[Trial], failures: Mapping[str, str], earlier: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    records = {record["seed"]: dict(record) for record in earlier}
+    problems = {}
+    for trial in trials:
+        result = trial.result()
+        if trial.directory.name in failures:
+            problems[trial.seed] = failures[trial.directory.name]
+        elif result is not None and result["test_accuracy"] is None:
+            problems[trial.seed] = str(result["status"])
+        elif result is not None:
+            records[trial.seed] = _record(trial.seed, result, trial.settings_sha256())
+    done = [records[seed] for seed in sorted(records)]
+    accuracies = [record["test_accuracy"] for record in done]
     return {
         "model": row.name,
         "test_accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
         "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "test_accuracies": accuracies,
-        "seeds": sorted(done),
-        "kernel_parameters": any_result["parameters"]["kernel"] if any_result else None,
-        "total_parameters": any_result["parameters"]["total"] if any_result else None,
-        "seconds_mean": statistics.fmean(r["wall_seconds"] for r in done.values()) if done else None,
+        "seeds": [record["seed"] for record in done],
+        "kernel_parameters": done[0]["parameters"]["kernel"] if done else None,
+        "total_parameters": done[0]["parameters"]["total"] if done else None,
+        "seconds_mean": statistics.fmean(record["wall_seconds"] for record in done) if done else None,
         "reported_test_accuracy": row.published.test_accuracy,
         "reported_kernel_parameters": row.published.kernel_parameters,
         "erratum": row.published.erratum,
-        "problems": {str(seed): text for seed, text in sorted(problems.items())},
         "status": _status(len(done), len(row.seeds), problems),
+        "problems": {str(seed): text for seed, text in sorted(problems.items())},
+        "trials": done,
     }
+
+
+def _record(seed: int, result: Mapping[str, Any], settings_sha256: str) -> dict[str, Any]:
+    """What a table keeps of one trial."""
+    keys = ("test_accuracy", "validation_accuracy", "best_round", "rounds", "parameters", "wall_seconds")
+    return {"seed": seed, **{key: result[key] for key in keys}, "settings_sha256": settings_sha256}
 
 
 def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:

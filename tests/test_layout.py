@@ -42,6 +42,7 @@ ORDER = [
     "sweep_file",
     "sweep",
     "table",
+    "results",
     "report",
     "api",
     "cli",

@@ -18,8 +18,10 @@ from conftest import ROOT
 from helpers import digits_tables
 
 import genophen
+from genophen.cli import main
 from genophen.executor import Outcome, Task
 from genophen.plugins import load_plugins
+from genophen.results import read_results
 from genophen.sweep import Trial, plan, run_sweep
 from genophen.sweep_file import merged, read_sweep
 from genophen.table import as_csv, as_markdown, as_text, sweep_rows
@@ -59,7 +61,12 @@ def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tup
 
 
 def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in line.items() if key != "seconds_mean"} for line in lines]
+    """The table less what the clock says."""
+    for line in lines:
+        del line["seconds_mean"]
+        for trial in line["trials"]:
+            del trial["wall_seconds"]
+    return lines
 
 
 def test_a_sweep_runs_every_row_with_every_seed_and_ends_in_a_table(tmp_path: Path) -> None:
@@ -99,6 +106,39 @@ def test_finished_trials_are_not_run_again_and_unrun_rows_say_so(tmp_path: Path)
     assert list(outcomes) == ["Hyper4_4-seed0", "Hyper4_4-seed1"]
     assert [line["status"] for line in lines] == ["done", "done"]
     assert run(file, out)[0] == {}
+
+
+def test_results_of_two_sittings_are_merged_by_row_and_seed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, results = sweep_file(tmp_path), tmp_path / "results"
+    for out, options in (("first", ["--seed", "0"]), ("second", ["--seed", "1", "--only", "Hyper4_4"])):
+        with pytest.raises(SystemExit) as caught:
+            main(
+                ["sweep", str(file), "--out", out, "--results", str(results), "--title", "My table", *options]
+            )
+        assert caught.value.code == 0
+    hyper, conv = json.loads((results / "small.json").read_text())
+    assert (hyper["seeds"], hyper["status"]) == ([0, 1], "done")
+    assert (conv["seeds"], conv["status"]) == ([0], "done")
+    page = (results / "small.md").read_text()
+    assert page.startswith("# My table\n")
+    assert "- Data: digits, SHA-256 492a93bf" in page
+    # Another setting is another table: nothing is mixed, and nothing is lost.
+    before = (results / "small.json").read_bytes()
+    arguments = ["sweep", str(file), "--out", "third", "--results", str(results), "--set"]
+    with pytest.raises(SystemExit) as caught:
+        main([*arguments, "training.batch_size=50"])
+    assert caught.value.code == 2
+    assert "row Hyper4_4, seed 0, was run with other settings" in capsys.readouterr().err
+    assert (results / "small.json").read_bytes() == before
+
+
+def test_a_results_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "small.json").write_text('{"mine": 1}')
+    with pytest.raises(genophen.DamagedError, match="no table of a sweep"):
+        read_results(tmp_path, "small")
+    assert read_results(tmp_path, "absent") == []
 
 
 def test_a_trial_run_with_other_settings_is_not_taken_for_this_one(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +43,13 @@ if TYPE_CHECKING:
 @click.option(
     "--ray", "ray_address", metavar="ADDRESS", help="Run on a Ray cluster; 'local' starts one here."
 )
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Also write DIR/NAME.json and .md, with what is needed to repeat it; seeds that they have are kept.",
+)
+@click.option("--title", metavar="TEXT", help="Heading of the results.")
 @device_option
 @data_dir_option
 @json_option
@@ -53,6 +62,8 @@ def sweep(
     assignments: tuple[str, ...],
     jobs: int,
     ray_address: str | None,
+    results: Path | None,
+    title: str | None,
     as_json: bool,
     plugin_files: tuple[Path, ...],
     debug: bool,
@@ -66,12 +77,16 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
+    from genophen.results import check_same_settings, read_results, write_results
     from genophen.sweep import plan, run_sweep
     from genophen.sweep_file import read_sweep
 
     plugins = load_all_plugins(plugin_files)
     definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
-    trials = plan(definition, out, plugins, only, seeds)
+    trials, every = plan(definition, out, plugins, only, seeds), plan(definition, out, plugins)
+    earlier = read_results(results, definition.name) if results else []
+    if results:
+        check_same_settings(earlier, every, results / f"{definition.name}.json")
     failures: dict[str, str] = {}
     executor = _executor(plugins, jobs, ray_address)
     total = sum(trial.result() is None for trial in trials)
@@ -85,7 +100,9 @@ def sweep(
     finished = run_sweep(definition, trials, out, executor, plugin_files, report)
     from genophen.table import as_csv, as_markdown, as_text, sweep_rows
 
-    lines = sweep_rows(definition.rows, plan(definition, out, plugins), failures)
+    lines = sweep_rows(definition.rows, every, failures, earlier)
+    if results:
+        write_results(results, definition.name, title or definition.title, lines, every, _command_line())
     for name, text in (
         ("table.md", as_markdown(lines)),
         ("table.csv", as_csv(lines)),
@@ -100,6 +117,11 @@ def sweep(
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
         return 130
     return 1 if failures else 0
+
+
+def _command_line() -> str:
+    """The command as it was given."""
+    return shlex.join(["genophen", *sys.argv[1:]])
 
 
 def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
