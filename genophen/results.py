@@ -81,7 +81,7 @@ def _provenance(trials: Sequence[Trial], command: str) -> str:
         if found:
             lines.append(f"- {name}: {', '.join(dict.fromkeys(map(str, found)))}")
     note = (
-        "Test images are looked at once, with the weights of the round that is best on the validation images. "
+        "Test images are looked at once, with the weights of the best round on the validation images. "
         "Accuracies are means over seeds; the JSON file beside this one has each seed by itself."
     )
     return "\n".join([*lines, "", note]) + "\n"
