@@ -40,6 +40,8 @@ class SampleCounter:
         if self._paused:
             return
         self.forward_samples += samples
+        if isinstance(output, tuple | list) and output:  # logits first, as is the custom
+            output = output[0]
         if isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled():
             output.register_hook(lambda _: self._count_backward(samples))
 

@@ -9,11 +9,11 @@ from typing import Any
 from torch import nn
 
 from genophen.config import resolve_config
-from genophen.errors import ConfigError
+from genophen.errors import ConfigError, PluginError
 from genophen.genotype import Genotype
 from genophen.options import read_options
 from genophen.phenotype import Phenotype, compile_phenotype
-from genophen.plugins import load_plugins
+from genophen.plugins import contract_problem, load_plugins
 from genophen.toml import override, read_toml
 from genophen.training import run_config
 
@@ -47,6 +47,8 @@ def compile(
     cls: type[Genotype] = (
         load_plugins().get("genotype", genotype).cls if isinstance(genotype, str) else genotype
     )
+    if problem := contract_problem("genotype", cls):
+        raise PluginError("cannot compile the network", found=problem)
     settings = read_options(cls.Options, options, f"genotype {cls.name}")
     return compile_phenotype(network, expressed, cls, settings, seed=seed)
 

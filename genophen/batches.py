@@ -58,7 +58,7 @@ def measure_normalization(split: Split, input_shape: tuple[int, int, int]) -> No
     """The normalization that the images of a split, fitted to the network, need. Exact: from histograms."""
     channels = input_shape[0]
     histogram = torch.zeros(channels, 256, dtype=torch.float64)
-    for images, _ in split.chunks(4096):
+    for images, _ in split.chunks():
         fitted = fit_images(images, input_shape).cpu()
         for channel in range(channels):
             histogram[channel] += torch.bincount(fitted[:, channel].reshape(-1), minlength=256)

@@ -34,7 +34,7 @@ def save_checkpoint(folder: Path, tag: str, tensors: Mapping[str, Tensor], value
     files = {name: _fingerprint(content) for name, content in contents.items()}
     write_file(folder / MANIFEST, _manifest(files))
     for leftover in folder.iterdir():
-        if leftover.name not in contents and leftover.name != MANIFEST:
+        if leftover.name not in contents and leftover.name != MANIFEST and leftover.is_file():
             leftover.unlink()
 
 

@@ -119,16 +119,21 @@ class Config:
     def to_toml(self) -> str:
         """The config as TOML that resolves to the same settings again: defaults filled in, paths absolute."""
         tables: dict[str, Any] = {
-            "dataset": {"name": self.dataset.name, **self.data.model_dump()},
-            "augmentation": self.augmentation.model_dump(),
+            "dataset": {"name": self.dataset.name, **plain(self.data)},
+            "augmentation": plain(self.augmentation),
         }
         for kind in PLUGIN_KINDS:
             choice: Choice = getattr(self, kind)
             section = tables.setdefault(kind, {"name": choice.name})
-            if settings := choice.options.model_dump():
+            if settings := plain(choice.options):
                 section[choice.name] = settings
-        tables["training"] = self.training.model_dump()
+        tables["training"] = plain(self.training)
         return write_toml(tables).lstrip("\n")
+
+
+def plain(options: Options) -> dict[str, Any]:
+    """Settings as a config file has them."""
+    return options.model_dump(mode="json", by_alias=True)
 
 
 def resolve_config(tables: Mapping[str, Any], plugins: PluginLookup, origin: str) -> Config:
@@ -259,7 +264,7 @@ class _Reader:
         try:
             self.plugins.options(kind, name)  # says so where two plugins claim the name
         except GenophenError as error:
-            hint = nearest(name, known)
+            hint = nearest(name, known) or "install its package, or name its file with --plugin FILE.py"
             self.plugin_problems += 1
             self.problems.append(
                 Problem(f"{kind}.name", f"{name!r}: {error.found}", f"one of {listed(known)}", hint)
@@ -291,5 +296,5 @@ def _with_absolute_paths(options: Options, data_dir: Path | None) -> Options:
         value = getattr(options, name)
         if isinstance(value, Path) and not value.is_absolute():
             below = None if data_dir is None else data_dir / value
-            resolved[name] = below if below is not None and below.exists() else value.expanduser().absolute()
+            resolved[name] = below if below is not None and below.exists() else value.absolute()
     return options.model_copy(update=resolved) if resolved else options

@@ -15,8 +15,8 @@ from torch import Tensor
 from genophen.errors import ConfigError, DamagedError
 from genophen.options import Options as AnyOptions
 
-#: Bytes hashed at a time, so that a memory-mapped split is never read whole.
-_HASH_CHUNK = 64 * 2**20
+#: Bytes read at a time, so that a memory-mapped split is never read whole.
+_CHUNK = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ class Split:
         rows = positions if self.rows is None else self.rows[positions]
         return self.images[rows], self.labels[rows]
 
-    def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """All images and labels in order, at most `size` at a time."""
+    def chunks(self, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """All images and labels in order, `size` at a time, or as many as fit 64 MiB."""
+        size = size or max(1, _CHUNK // max(1, self.images[0].numel()))
         for start in range(0, len(self), size):
             stop = min(start + size, len(self))
             if self.rows is None:
@@ -48,7 +49,7 @@ class Split:
                 yield self.take(torch.arange(start, stop, device=self.rows.device))
 
     def to(self, device: torch.device) -> Split:
-        """A copy in the memory of `device`, without rows that this split does not have."""
+        """This split in the memory of `device`, without rows that it does not have."""
         images, labels = (
             (self.images, self.labels) if self.rows is None else self.take(torch.arange(len(self)))
         )
@@ -99,6 +100,10 @@ class Dataset(ABC):
 
 def check_data(data: Data, name: str) -> None:
     """Raise a DamagedError where the splits of data set `name` are not what `Data` promises."""
+    if not isinstance(data, Data):
+        raise DamagedError(
+            f"cannot use the data set {name}", found=f"load() returned {type(data).__name__}", allowed="Data"
+        )
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     for split_name, split in splits.items():
         if split is not None and (problem := _problem(split, data)):
@@ -110,18 +115,27 @@ def check_data(data: Data, name: str) -> None:
 
 
 def _problem(split: Split, data: Data) -> str:
-    images, labels = split.images, split.labels
+    images, labels, rows = split.images, split.labels, split.rows
+    if not all(isinstance(tensor, Tensor) for tensor in (images, labels)):
+        return f"images {type(images).__name__}, labels {type(labels).__name__}, not tensors"
     if images.dtype != torch.uint8 or images.dim() != 4 or labels.dtype != torch.int64 or labels.dim() != 1:
         found = f"images {images.dtype} {tuple(images.shape)}, labels {labels.dtype} {tuple(labels.shape)}"
         return found.replace("torch.", "")
+    if rows is not None and not _are_positions(rows, len(labels)):
+        return f"rows {tuple(rows.shape)} that are not positions among {len(labels)} images"
     if len(images) != len(labels) or not len(labels):
         return f"{len(images)} images and {len(labels)} labels"
     if images.shape[1:] != data.train.images.shape[1:]:
         return f"image shape {tuple(images.shape[1:])} beside {tuple(data.train.images.shape[1:])} in train"
     lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest >= len(data.class_names):
-        return f"labels from {lowest} to {highest} for {len(data.class_names)} classes"
-    return ""
+    fit = lowest >= 0 and highest < len(data.class_names)
+    return "" if fit else f"labels from {lowest} to {highest} for {len(data.class_names)} classes"
+
+
+def _are_positions(rows: Tensor, count: int) -> bool:
+    """Whether `rows` is a list of positions below `count`, one at least."""
+    well_formed = rows.dtype == torch.int64 and rows.dim() == 1 and len(rows) > 0
+    return well_formed and bool(rows.min() >= 0) and bool(rows.max() < count)
 
 
 def draw_validation(data: Data, size: int | None, seed: int) -> Data:
@@ -151,7 +165,7 @@ def _digest(splits: list[Split]) -> str:
     sha256 = hashlib.sha256()
     for split in splits:
         sha256.update(repr((len(split), *split.images.shape[1:])).encode())
-        for images, labels in split.chunks(max(1, _HASH_CHUNK // max(1, split.images[0].numel()))):
+        for images, labels in split.chunks():
             sha256.update(labels.cpu().contiguous().numpy().data)
             sha256.update(images.cpu().contiguous().numpy().data)
     return sha256.hexdigest()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -42,8 +42,8 @@ class Executor(ABC):
         self.address = address
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Every task's outcome, in the order in which they end."""
+    def run(self, tasks: Sequence[Task]) -> Generator[Outcome]:
+        """Every task's outcome, in the order in which they end; closing the generator ends what runs."""
 
 
 def run_task(task: Task) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,10 +22,10 @@ from genophen.batches import (
 )
 from genophen.config import Config
 from genophen.dataset import Data, Dataset, Split, check_data, draw_validation
-from genophen.errors import ConfigError, GenophenError, PluginError
+from genophen.errors import ConfigError, PluginError
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import Plugins
-from genophen.seeds import derive_seed
+from genophen.seeds import derive_seed, seed_global_generators
 
 Notify = Callable[[str], None]
 
@@ -84,6 +85,8 @@ def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:
         ConfigError: where data and architecture do not fit each other.
         PluginError: for a plugin that breaks its contract.
     """
+    # Datasets, architectures and genotypes of others may draw from the global generators.
+    seed_global_generators(config.training.seed)
     device = choose_device(config.training.device)
     architecture, phenotype = build_phenotype(config, plugins)
     phenotype = phenotype.to(device)
@@ -105,22 +108,12 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
     Raises:
         PluginError: where the architecture's code raises, with what it said.
     """
-    architecture: Architecture = plugins.get("architecture", config.architecture.name).cls(
-        config.architecture.options
-    )
-    seed = config.training.seed
-    try:
+    name, seed = config.architecture.name, config.training.seed
+    with plugins.blame("architecture", name):
+        architecture: Architecture = plugins.get("architecture", name).cls(config.architecture.options)
         network = build_network(architecture, derive_seed(seed, "network"))
         patterns = architecture.expressed()
-    except GenophenError:
-        raise
-    except Exception as error:
-        source = plugins.get("architecture", config.architecture.name).source
-        raise PluginError(
-            f"cannot build the architecture {config.architecture.name}",
-            found=f"its plugin {source} raised {type(error).__name__}: {error}",
-            next_step="--debug shows where; `genophen plugins show` lists its settings",
-        ) from error
+        _check_shape(architecture)
     if not isinstance(network, nn.Module):
         raise PluginError(
             f"cannot build the architecture {config.architecture.name}",
@@ -128,9 +121,29 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
             allowed="a torch.nn.Module",
         )
     genotype = plugins.get("genotype", config.genotype.name).cls
-    options = config.genotype.options
-    phenotype = compile_phenotype(network, patterns, genotype, options, seed=derive_seed(seed, "genotype"))
+    with plugins.blame("genotype", config.genotype.name):
+        phenotype = compile_phenotype(
+            network, patterns, genotype, config.genotype.options, seed=derive_seed(seed, "genotype")
+        )
+    _check_state(phenotype)
     return architecture, phenotype
+
+
+def _check_shape(architecture: Architecture) -> None:
+    shape, classes = tuple(architecture.input_shape), architecture.num_classes
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in (*shape, classes)):
+        raise ValueError(f"input_shape is {shape} and num_classes {classes}: give (C, H, W) and a count")
+
+
+def _check_state(phenotype: Phenotype) -> None:
+    """Refuse state that a checkpoint cannot hold, before any training."""
+    for name, value in phenotype.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise PluginError(
+                "cannot keep the network's state in checkpoints",
+                found=f"{name} is a {type(value).__name__}",
+                allowed="parameters and buffers (no get_extra_state)",
+            )
 
 
 def choose_device(name: str) -> torch.device:
@@ -143,9 +156,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0][:200]
         raise ConfigError(
             f"cannot use the device {name!r}",
             found=reason,
@@ -198,14 +211,14 @@ def check_output(
     """Run two blank images through, so that a network that cannot run fails before any training."""
     device = next(phenotype.parameters()).device
     images = torch.zeros(2, *architecture.input_shape, device=device).to(memory_format=memory_format)
+    trial = copy.deepcopy(phenotype)  # so that no batch norm sees the blank images
     attempted = f"cannot run the architecture {name} on images of shape {tuple(architecture.input_shape)}"
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), phenotype.samples.paused():
-        phenotype.eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
-            logits = phenotype(images)
+            trial.train()(images)
+            logits = trial.eval()(images)
         except Exception as error:
             raise PluginError(attempted, found=f"it raised {type(error).__name__}: {error}") from error
-        phenotype.train()
     expected = (2, architecture.num_classes)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -214,8 +227,9 @@ def check_output(
 
 def _load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
     """The data set with all three splits."""
-    dataset: Dataset = plugins.get("dataset", config.dataset.name).cls(config.dataset.options)
-    data = dataset.load(config.data.data_dir)
+    with plugins.blame("dataset", config.dataset.name):
+        dataset: Dataset = plugins.get("dataset", config.dataset.name).cls(config.dataset.options)
+        data = dataset.load(config.data.data_dir)
     check_data(data, config.dataset.name)
     if data.validation is None:
         return draw_validation(data, config.data.validation_size, config.data.split_seed)
@@ -268,7 +282,7 @@ def _store(
 def _in_memory(split: Split, shape: tuple[int, int, int], device: torch.device) -> Split:
     if tuple(split.images.shape[1:]) == shape:
         return split.to(device)
-    fitted = [(fit_images(images, shape).to(device), labels) for images, labels in split.chunks(1024)]
+    fitted = [(fit_images(images, shape).to(device), labels) for images, labels in split.chunks()]
     images, labels = zip(*fitted, strict=True)
     return Split(torch.cat(images), torch.cat(labels).to(device))
 

@@ -23,8 +23,8 @@ class Metrics:
     #: Mean loss over the step's images, a number or a tensor of shape ().
     train_loss: float | Tensor
     learning_rate: float | None = None
-    #: Further numbers, by name; the last step of a round is recorded.
-    extras: Mapping[str, float] = field(default_factory=dict)
+    #: Further numbers, by names other than those of `metrics.jsonl`; a round's last step is recorded.
+    extras: Mapping[str, float | Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

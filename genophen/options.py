@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -24,9 +25,7 @@ class Options(BaseModel):
     Unknown keys, values of another type, NaN and infinity are rejected. An instance does not change.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, validate_default=True
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> OptionsT:
@@ -36,7 +35,8 @@ def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> 
         ConfigError: with one problem for each key that is unknown or has an impossible value.
     """
     try:
-        return cls.model_validate(dict(values))
+        # As JSON: its types are TOML's, so that a list is good for a tuple or a set, and text for a path.
+        return cls.model_validate_json(json.dumps(dict(values), default=str))
     except ValidationError as error:
         problems = [_problem(detail, cls, where) for detail in error.errors(include_url=False)]
         raise ConfigError(f"cannot use the settings under {where}", problems=problems) from None

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from genophen.accounting import SampleCounter
-from genophen.errors import ConfigError, PluginError
+from genophen.errors import ConfigError, PluginError, listed
 from genophen.genotype import Genotype, Scope, Target
 from genophen.options import Options
 from genophen.targets import aliases, find_targets
@@ -52,7 +52,8 @@ class Phenotype(nn.Module):
             for alias in names:
                 _owner(network, alias).register_parameter(alias.rpartition(".")[2], None)
         self.network = network
-        self.genotype = genotype
+        self.genotype = genotype.train(network.training)
+        self.training = network.training
         self.samples = SampleCounter()
         #: Lower precision (such as `torch.bfloat16`) for the network's arithmetic in training mode; the
         #: weights are expressed and the output is returned in full precision all the same.
@@ -78,7 +79,10 @@ class Phenotype(nn.Module):
         return output
 
     def weights(self) -> dict[str, Tensor]:
-        """The expressed tensors by name: fresh, with gradients, or in evaluation those of the last call."""
+        """The expressed tensors by name: fresh, with gradients, or in evaluation those of the last call.
+
+        In evaluation they are the ones that the next call runs on: copy them before changing them in place.
+        """
         if self.training or torch.is_grad_enabled():
             return self.genotype.express()
         # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
@@ -97,7 +101,7 @@ class Phenotype(nn.Module):
         network = copy.deepcopy(self.network)
         for alias, weight in self._named(weights).items():
             _owner(network, alias).register_parameter(alias.rpartition(".")[2], cast(nn.Parameter, weight))
-        return network.train(self.training)
+        return network
 
     def direct_parameters(self) -> list[nn.Parameter]:
         """The main network's own parameters: those that no genotype writes."""
@@ -148,6 +152,10 @@ def compile_phenotype(
         ConfigError: for patterns that select nothing, or nothing that can be expressed.
         PluginError: for a genotype that does not write what it was asked to.
     """
+    if not isinstance(network, nn.Module):
+        raise ConfigError(
+            "cannot compile the network", found=f"a {type(network).__name__}", allowed="a torch.nn.Module"
+        )
     targets = find_targets(network, expressed)
     generator = torch.Generator().manual_seed(seed)
     written_by = genotype(genotype.Options() if options is None else options, targets, generator)
@@ -173,6 +181,13 @@ def _equal(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
 def _check_expressed(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> None:
     """Raise a PluginError where the tensors written are not the targets."""
     attempted = f"cannot compile with the genotype {genotype.name}"
+    kinds = {type(value).__name__ for value in written.values()} if isinstance(written, dict) else set()
+    if not isinstance(written, dict) or not all(isinstance(tensor, Tensor) for tensor in written.values()):
+        raise PluginError(
+            attempted,
+            found=f"express() returned {type(written).__name__} of {listed(kinds)}",
+            allowed="a dict of tensors by target name",
+        )
     if unknown := sorted(set(written) - set(targets)):
         raise PluginError(
             attempted, found=f"it wrote {unknown[0]!r}, which is no target", allowed=", ".join(targets)

@@ -6,7 +6,8 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -18,7 +19,7 @@ import pluggy
 from genophen import hookspecs
 from genophen.architecture import Architecture
 from genophen.dataset import Dataset
-from genophen.errors import PluginError, listed, nearest
+from genophen.errors import GenophenError, PluginError, listed, nearest
 from genophen.executor import Executor
 from genophen.genotype import Genotype
 from genophen.optimizer import Optimizer
@@ -107,24 +108,40 @@ class Plugins:
             )
         return self.registered[kind][name]
 
+    @contextmanager
+    def blame(self, kind: str, name: str) -> Iterator[None]:
+        """Turn an exception of a plugin's own code into a PluginError that names the plugin."""
+        try:
+            yield
+        except GenophenError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"cannot use the {kind} {name}",
+                found=f"its plugin {self.get(kind, name).source} raised {_one_line(error)}",
+                next_step="--debug shows where; `genophen plugins show` lists its settings",
+            ) from error
+
     def options(self, kind: str, name: str) -> type[Options]:
         cls = self.get(kind, name).cls
         return getattr(cls, "Options", Options)
 
     def add(self, kind: str, cls: object, source: Source) -> None:
         """Register a class, or record why it cannot be."""
-        problem = _contract_problem(kind, cls)
+        problem = contract_problem(kind, cls)
         if problem:
             self.failures.append(Failure(source, problem))
             return
         name: str = cls.name  # type: ignore[attr-defined]
-        earlier = self.registered[kind].get(name)
-        if earlier is None:
+        earlier = self.registered[kind].pop(name, None)
+        sources = self._duplicates.get((kind, name), [] if earlier is None else [earlier.source])
+        if not sources:
             self.registered[kind][name] = Plugin(kind, name, cls, source)  # type: ignore[arg-type]
             return
-        self._duplicates.setdefault((kind, name), [earlier.source]).append(source)
+        self._duplicates[kind, name] = [*sources, source]
+        others = " and ".join(map(str, sources))
         self.failures.append(
-            Failure(source, f"its {kind} {name!r} is already registered by {earlier.source}: neither is used")
+            Failure(source, f"its {kind} {name!r} is already registered by {others}: neither is used")
         )
 
 
@@ -240,7 +257,7 @@ def _collect(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[st
                 yield from ((kind, cls) for cls in classes)
 
 
-def _contract_problem(kind: str, cls: object) -> str:
+def contract_problem(kind: str, cls: object) -> str:
     """Why something registered cannot be a plugin of a kind; empty where it can."""
     hook, base = KINDS[kind]
     if not isinstance(cls, type):

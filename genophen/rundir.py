@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from genophen.errors import ConfigError, DamagedError, GenophenError
 class RunDirectory:
     """Writes and reads the files of one run."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, made: bool = False) -> None:
+        """`made`: the folder did not exist before this run."""
+        self.path, self.made = path, made
         self.config = path / "config.toml"
         self.environment = path / "environment.json"
         self.metrics = path / "metrics.jsonl"
@@ -38,19 +40,29 @@ class RunDirectory:
         path = Path("runs") / _fresh_name(config_name) if out is None else out
         attempted = f"cannot make the run directory {path}"
         try:
+            made = not path.exists()
             path.mkdir(parents=True, exist_ok=out is not None)
-            if any(path.iterdir()):
-                raise ConfigError(
-                    attempted,
-                    found="it is not empty; a run never overwrites another",
-                    allowed="a folder that is absent or empty",
-                    next_step="choose another --out, or leave it out for a fresh folder below runs/",
-                )
+            taken = any(path.iterdir())
+            with suppress(FileExistsError):
+                if not taken:  # whoever makes this file first has the folder
+                    taken = True
+                    (path / "config.toml").open("x").close()
+                    taken = False
+            if taken:
+                raise _taken(path)
         except OSError as error:
             raise GenophenError(
                 attempted, found=error.strerror or str(error), next_step="choose a place to write: --out DIR"
             ) from None
-        return cls(path)
+        return cls(path, made)
+
+    def discard(self) -> None:
+        """Take back what `create` made, for a run that failed before its first round."""
+        with suppress(OSError):
+            for file in self.path.iterdir():
+                file.unlink()
+            if self.made:
+                self.path.rmdir()
 
     @classmethod
     def open(cls, path: Path) -> RunDirectory:
@@ -82,7 +94,25 @@ class RunDirectory:
 
     def load_best(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The phenotype's state of the best round; a DamagedError where it is absent or changed."""
-        return load_checkpoint(self.best)
+        tensors, values = load_checkpoint(self.best)
+        if not isinstance(values, dict) or not isinstance(values.get("round"), int):
+            raise DamagedError(f"cannot load the checkpoint {self.best}", found="it does not say its round")
+        return tensors, values
+
+
+def check_free(path: Path) -> None:
+    """Raise a ConfigError where `path` cannot become a run directory because something is there."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise _taken(path)
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(
+        f"cannot make the run directory {path}",
+        found="it is not empty; a run never overwrites another" if path.is_dir() else "it is a file",
+        allowed="a folder that is absent or empty",
+        next_step="choose another --out, or leave it out for a fresh folder below runs/",
+    )
 
 
 def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from genophen.checkpoint import canonical_json
 from genophen.config import Config, PluginLookup, resolve_config
-from genophen.errors import ConfigError, Problem, nearest
+from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
 from genophen.rundir import RunDirectory
@@ -44,6 +46,10 @@ class Trial:
             return None
         return result if isinstance(result, dict) and result.get("status") in FINISHED else None
 
+    def signal(self) -> int:
+        """The number of the signal that interrupted the trial."""
+        return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
+
     def settings_sha256(self) -> str:
         """A digest of the settings that the result depends on: equal for trials that can be set together."""
         return hashlib.sha256(canonical_json(_without_places(self.config))).hexdigest()
@@ -67,6 +73,12 @@ def plan(
                 allowed=", ".join(names),
                 next_step=nearest(name, names),
             )
+    for seed in seeds:
+        if all(seed not in row.seeds for row in sweep.rows):
+            every = sorted({known for row in sweep.rows for known in row.seeds})
+            raise ConfigError(
+                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, every))
+            )
     trials = []
     for row in sweep.rows:
         for seed in row.seeds:
@@ -87,8 +99,8 @@ def run_sweep(
     executor: Executor,
     plugin_files: Sequence[Path],
     on_outcome: Callable[[Trial, Outcome], None],
-) -> bool:
-    """Run those trials that are not over yet; False if the user interrupted them.
+) -> int:
+    """Run those trials that are not over yet; the number of the signal that interrupted them, or 0.
 
     Raises:
         ConfigError: where `out` holds a trial that was run with other settings, or another sweep is at work.
@@ -102,7 +114,10 @@ def run_sweep(
             f"cannot run a sweep in {out}", found="another sweep is at work there", next_step="wait for it"
         ) from None
     with lock:
-        rows = {row.name: merged(row.tables, {}) | {"seeds": list(row.seeds)} for row in sweep.rows}
+        rows = {
+            row.name: {**row.tables, "seeds": list(row.seeds), "published": row.published.model_dump()}
+            for row in sweep.rows
+        }
         saved = write_toml({"name": sweep.name, "title": sweep.title, "rows": rows})
         (out / "sweep.toml").write_text(saved, encoding="utf-8")
         todo = {trial.directory.name: trial for trial in _unfinished(trials, plugin_files)}
@@ -111,11 +126,15 @@ def run_sweep(
             Task(name, run_trial, (trial.config.to_toml(), str(trial.directory), files))
             for name, trial in todo.items()
         ]
-        for outcome in executor.run(tasks):
-            on_outcome(todo[outcome.task.name], outcome)
-            if outcome.value == "interrupted":
-                return False
-    return True
+        try:
+            with closing(executor.run(tasks)) as outcomes:
+                for outcome in outcomes:
+                    on_outcome(todo[outcome.task.name], outcome)
+                    if outcome.value == "interrupted":
+                        return todo[outcome.task.name].signal()
+        except KeyboardInterrupt:
+            return signal.SIGINT
+    return 0
 
 
 def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:

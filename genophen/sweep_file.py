@@ -145,6 +145,10 @@ def _row(
             f"cannot use the row {name!r} of {path}",
             problems=[Problem(key, "unknown key", listed(known), nearest(key, known)) for key in unknown],
         )
+    if "seed" in own.get("training", {}):
+        raise ConfigError(
+            f"cannot use the row {name!r} of {path}", found="training.seed", next_step="list it under seeds"
+        )
     tables = merged(base, own)
     for key, value in choice.items():
         assign(tables, key.split("."), value)

@@ -56,31 +56,42 @@ def _first_names(network: nn.Module) -> dict[str, str]:
 
 
 def aliases(network: nn.Module, name: str) -> list[str]:
-    """All names of the parameter `name`, itself first."""
+    """The names of the parameter `name`, itself first: one for each module that holds the tensor.
+
+    A module that is used in two places has two names, and is one module all the same.
+    """
     parameter = network.get_parameter(name)
-    every = network.named_parameters(remove_duplicate=False)
-    return [name, *(other for other, tensor in every if tensor is parameter and other != name)]
+    holders: dict[tuple[int, str], str] = {}
+    every = [
+        other for other, tensor in network.named_parameters(remove_duplicate=False) if tensor is parameter
+    ]
+    for other in [name, *every]:
+        owner, _, attribute = other.rpartition(".")
+        holders.setdefault((id(network.get_submodule(owner)), attribute), other)
+    return list(holders.values())
 
 
 def _layer_targets(network: nn.Module, name: str, layer_index: int) -> list[Target]:
-    owner_name, _, attribute = name.rpartition(".")
-    owner, weight = network.get_submodule(owner_name), network.get_parameter(name)
+    owner, weight = network.get_submodule(name.rpartition(".")[0]), network.get_parameter(name)
     if isinstance(weight, UninitializedParameter):
         raise _not_a_weight(network, name, "it has no shape before the network's first forward pass")
     if isinstance(owner, _ConvTransposeNd):
         raise _not_a_weight(network, name, f"it belongs to a transposed convolution ({_kind(owner)})")
+    if isinstance(owner, nn.RNNBase):
+        raise _not_a_weight(network, name, f"it belongs to a recurrent layer ({_kind(owner)})")
     if weight.dim() not in (2, 4):
         raise _not_a_weight(network, name, f"its shape is {tuple(weight.shape)} ({_kind(owner)})")
     kind, fan_in = "conv" if weight.dim() == 4 else "dense", weight[0].numel()
     shape = tuple(weight.shape)
     targets = [Target(name, shape, kind, fan_in, layer_index, weight.detach().clone())]  # type: ignore[arg-type]
-    bias = owner._parameters.get("bias") if attribute == "weight" else None
-    if bias is not None:
-        bias_name = f"{owner_name}.bias".lstrip(".")
-        initial = bias.detach().clone()
-        targets.append(
-            Target(bias_name, tuple(bias.shape), f"{kind}-bias", fan_in, layer_index, initial)  # type: ignore[arg-type]
-        )
+    for alias in aliases(network, name):
+        owner_name, _, attribute = alias.rpartition(".")
+        bias = network.get_submodule(owner_name)._parameters.get("bias") if attribute == "weight" else None
+        if bias is not None:
+            bias_name, initial = f"{owner_name}.bias".lstrip("."), bias.detach().clone()
+            targets.append(
+                Target(bias_name, tuple(bias.shape), f"{kind}-bias", fan_in, layer_index, initial)  # type: ignore[arg-type]
+            )
     return targets
 
 

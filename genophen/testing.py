@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from genophen.architecture import Architecture, build_network
 from genophen.augmentation import Augmentation
 from genophen.batches import Normalization, TrainBatches
+from genophen.config import TrainingSettings
 from genophen.dataset import Data, Dataset, Split, check_data
 from genophen.genotype import Genotype, Target
 from genophen.optimizer import Context, Metrics, Optimizer
@@ -74,8 +75,11 @@ def check_architecture(cls: type[Architecture], options: Options | None = None) 
     )
     _require(phenotype(images[:1]).shape == (1, classes), "one image alone does not give logits (1, classes)")
     phenotype.train()
+    keys = set(phenotype.state_dict())
     phenotype(images).square().sum().backward()
-    unused = [name for name, parameter in phenotype.named_parameters() if parameter.grad is None]
+    _require(set(phenotype.state_dict()) == keys, "a call changes which tensors the network has")
+    trained = [(name, p) for name, p in phenotype.named_parameters() if p.requires_grad]
+    unused = [name for name, parameter in trained if parameter.grad is None]
     _require(not unused, f"no gradient reaches {', '.join(unused)}: are these layers used in forward()?")
 
 
@@ -120,9 +124,12 @@ def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> Non
         metrics = whole.step()
         _require(isinstance(metrics, Metrics), f"step() returned {type(metrics).__name__}, not Metrics")
         loss = float(metrics.train_loss)
+        for name, value in metrics.extras.items():
+            _require(math.isfinite(float(value)), f"extras has {name} = {value} on an easy problem")
         _require(math.isfinite(loss), f"train_loss is {loss} on an easy problem")
     _require(not _equal(start, whole.phenotype.state_dict()), "four steps changed nothing in the phenotype")
-    _require(whole.optimizer.steps_per_round >= 1, "setup() must set steps_per_round to 1 or more")
+    steps = whole.optimizer.steps_per_round
+    _require(isinstance(steps, int) and steps >= 1, f"steps_per_round is {steps}: set a whole number from 1")
     first = _OptimizerTrial(cls, options)
     for _ in range(2):
         first.step()
@@ -169,7 +176,7 @@ class _OptimizerTrial:
                 phenotype=self.phenotype,
                 batches=self.batches,
                 data=Data(split, split, ("a", "b", "c"), validation=split),
-                training=Options(),
+                training=TrainingSettings(rounds=2, batch_size=16),
                 total_rounds=2,
                 generator=self.generator,
             )

@@ -14,9 +14,7 @@ from genophen.errors import ConfigError
 #: A config is a page or two; the parser needs time that grows faster than the file.
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20
-_TOO_DEEP = re.compile(
-    r"(?:[\w\"'-]+[ \t]*\.[ \t]*){%d}|(?:[\[{][\s]*){%d}" % (MAX_DEPTH, MAX_DEPTH)  # noqa: UP031
-)
+_TOKENS = re.compile(r"""\\.|\"{3}|'{3}|[\[\]{}=,."'\#\n]""", re.DOTALL)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -50,7 +48,7 @@ def parse_toml(text: str, attempted: str) -> dict[str, Any]:
     Raises:
         ConfigError: for a text that is no TOML or nests deeper than any config.
     """
-    if _TOO_DEEP.search(text):
+    if _too_deep(text):
         raise ConfigError(
             attempted, found="keys or arrays nested too deep", allowed=f"depth below {MAX_DEPTH}"
         )
@@ -60,6 +58,28 @@ def parse_toml(text: str, attempted: str) -> dict[str, Any]:
         raise ConfigError(attempted, found=f"no valid TOML: {error}") from None
     except RecursionError:
         raise ConfigError(attempted, found="keys or arrays nested too deep") from None
+
+
+def _too_deep(text: str) -> bool:
+    """Whether brackets nest too deep or a key has too many dots, outside of strings and comments."""
+    depth = dots = 0
+    inside = ""  # the quotes, or the #, that a string or comment began with
+    for token in _TOKENS.findall(text):
+        if inside:
+            escaped = token[0] == "\\" and inside[0] == "'" and token[1] == inside  # no escapes in '...'
+            if token == inside or escaped or (token == "\n" and len(inside) == 1):
+                inside = ""
+        elif token[0] in "\"'#":
+            inside = token
+        elif token in "[{":
+            depth, dots = depth + 1, 0
+        elif token == ".":
+            dots += 1
+        else:
+            depth, dots = depth - (token in "]}"), 0
+        if depth > MAX_DEPTH or dots > MAX_DEPTH:
+            return True
+    return False
 
 
 def override(tables: dict[str, Any], assignments: Iterable[str]) -> None:
@@ -138,6 +158,11 @@ def _literal(value: object) -> str:
         return repr(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(_literal(item) for item in value)}]"
+    if isinstance(value, Mapping):
+        inner = ", ".join(
+            f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None
+        )
+        return f"{{ {inner} }}"
     if isinstance(value, str | Path):
         return _string(str(value))
     raise TypeError(f"cannot write {type(value).__name__} as TOML")

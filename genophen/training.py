@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from genophen.config import Config
@@ -21,7 +20,7 @@ from genophen.optimizer import Context, Metrics, Optimizer
 from genophen.plugins import Plugins
 from genophen.reporter import Reporter, RunInfo
 from genophen.rundir import RunDirectory, load_state
-from genophen.seeds import derive_seed
+from genophen.seeds import derive_seed, seed_global_generators
 from genophen.signals import StopSignal
 
 
@@ -47,19 +46,19 @@ def train(experiment: Experiment, run: RunDirectory, reporters: Sequence[Reporte
     The test images are looked at once, with the weights of the best validation round.
     """
     config = experiment.config
-    run.config.write_text(config.to_toml(), encoding="utf-8")
-    run.write_json(run.environment, describe_environment(experiment))
     started = time.monotonic()
     loop = _Loop(experiment, run, reporters)
     info = loop.info()
+    run.config.write_text(config.to_toml(), encoding="utf-8")
+    run.write_json(run.environment, describe_environment(experiment))
     for reporter in reporters:
         reporter.start(info)
     result: dict[str, Any] = {"status": "failed"}
     try:
         with StopSignal() as stop_signal:
             progress = loop.run(stop_signal, started)
-        result = loop.result(progress, time.monotonic() - started)
-        run.write_json(run.result, result)
+            result = loop.result(progress, time.monotonic() - started)
+            run.write_json(run.result, result)
     finally:
         for reporter in reporters:
             reporter.end(result)
@@ -80,11 +79,11 @@ def run_config(
     """
     run = RunDirectory.create(out, name)
     try:
-        experiment = assemble(config, plugins, notify)
+        return run, train(assemble(config, plugins, notify), run, reporters)
     except BaseException:
-        run.path.rmdir()
+        if not run.metrics.exists():
+            run.discard()
         raise
-    return run, train(experiment, run, reporters)
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
@@ -104,14 +103,6 @@ def describe_environment(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def seed_global_generators(seed: int) -> None:
-    """Seed what dropout and third-party code draw from: Python's, numpy's and torch's global generators."""
-    derived = derive_seed(seed, "global")
-    random.seed(derived)
-    np.random.seed(derived % 2**32)
-    torch.manual_seed(derived)
-
-
 class _Loop:
     def __init__(self, experiment: Experiment, run: RunDirectory, reporters: Sequence[Reporter]) -> None:
         self.experiment, self.run_directory, self.reporters = experiment, run, reporters
@@ -119,23 +110,25 @@ class _Loop:
         training = self.config.training
         seed_global_generators(training.seed)
         plugin = experiment.plugins.get("optimizer", self.config.optimizer.name)
-        self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
+        self.blame = partial(experiment.plugins.blame, "optimizer", plugin.name)
         generator = torch.Generator().manual_seed(derive_seed(training.seed, "optimizer"))
         batches = experiment.train_batches()
-        self.optimizer.setup(
-            Context(
-                phenotype=self.phenotype,
-                batches=batches,
-                data=experiment.data,
-                training=training,
-                total_rounds=training.rounds,
-                generator=generator,
-            )
+        context = Context(
+            phenotype=self.phenotype,
+            batches=batches,
+            data=experiment.data,
+            training=training,
+            total_rounds=training.rounds,
+            generator=generator,
         )
-        if not getattr(self.optimizer, "steps_per_round", 0) >= 1:
+        with self.blame():
+            self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
+            self.optimizer.setup(context)
+        steps = getattr(self.optimizer, "steps_per_round", "not set")
+        if not isinstance(steps, int) or steps < 1:
             raise PluginError(
                 f"cannot use the optimizer {plugin.name}",
-                found=f"steps_per_round is {getattr(self.optimizer, 'steps_per_round', 'not set')}",
+                found=f"steps_per_round is {steps}",
                 allowed="a whole number from 1, set by setup()",
             )
 
@@ -177,18 +170,26 @@ class _Loop:
         training, samples = self.config.training, self.phenotype.samples
         metrics = []
         for _ in range(self.optimizer.steps_per_round):
-            metrics.append(self.optimizer.step())
+            with self.blame():
+                metrics.append(self._checked(self.optimizer.step()))
             for reporter in self.reporters:
                 reporter.step()
             if stop_signal.number:
                 progress.signal = stop_signal.number
                 progress.stop("interrupted", f"signal {stop_signal.number}")
+                progress.round -= 1  # this one is not done
             elif 0 < training.max_sample_evaluations <= samples.sample_evaluations:
                 progress.stop("completed", "max_sample_evaluations")
             elif 0 < training.max_seconds <= time.monotonic() - started:
                 progress.stop("completed", "max_seconds")
             if progress.status:
                 break
+        return metrics
+
+    @staticmethod
+    def _checked(metrics: object) -> Metrics:
+        if not isinstance(metrics, Metrics):
+            raise TypeError(f"step() returned {type(metrics).__name__}, not genophen.Metrics")
         return metrics
 
     def _validate(
@@ -228,20 +229,20 @@ class _Loop:
     ) -> dict[str, Any]:
         """A row of `metrics.jsonl`; numbers that are not finite become null."""
         train_loss = learning_rate = None
-        extras: dict[str, float] = {}
+        extras: dict[str, float | torch.Tensor] = {}
         if metrics:
             losses = [torch.as_tensor(m.train_loss, dtype=torch.float64) for m in metrics]
             train_loss = float(torch.stack(losses).mean())
             learning_rate, extras = metrics[-1].learning_rate, dict(metrics[-1].extras)
-        return {
+        row = {
             "round": round_number,
             "train_loss": _finite(train_loss),
             "validation_loss": _finite(validation.loss),
             "validation_accuracy": validation.accuracy,
-            "learning_rate": learning_rate,
+            "learning_rate": _finite(learning_rate),
             "sample_evaluations": self.phenotype.samples.sample_evaluations,
-            **{name: _finite(value) for name, value in extras.items()},
         }
+        return row | {name: _finite(value) for name, value in extras.items() if name not in row}
 
     def _is_finite(self, validation: Evaluation, row: dict[str, Any]) -> bool:
         lost = row["round"] > 0 and row["train_loss"] is None
@@ -282,5 +283,5 @@ def _better(new: Evaluation, best: Evaluation) -> bool:
     return (new.accuracy, -new.loss) > (best.accuracy, -best.loss)
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _finite(value: float | torch.Tensor | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

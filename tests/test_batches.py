@@ -161,6 +161,8 @@ def test_a_validation_size_that_leaves_nothing_is_refused() -> None:
         (Split(torch.zeros(2, 1, 4, 4).byte(), torch.zeros(3).long()), "2 images and 3 labels"),
         (Split(torch.zeros(0, 1, 4, 4).byte(), torch.zeros(0).long()), "0 images and 0 labels"),
         (Split(torch.zeros(2, 1, 4, 4).byte(), torch.tensor([0, 7])), "labels from 0 to 7 for 5 classes"),
+        (Split(torch.zeros(2, 1, 4, 4).byte(), torch.zeros(2).long(), torch.tensor([0, 2])), "not positions"),
+        (Split([1], [2]), "images list, labels list, not tensors"),
         (Split(torch.zeros(2, 1, 4, 5).byte(), torch.zeros(2).long()), r"image shape \(1, 4, 5\) beside"),
     ],
 )

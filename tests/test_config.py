@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from helpers import digits_tables
+from pydantic import Field
 
 import genophen
 from genophen.config import Config, resolve_config
-from genophen.plugins import load_plugins
+from genophen.plugins import Plugin, Source, load_plugins
 from genophen.toml import override, parse_toml, read_toml, write_toml
 
 
@@ -197,3 +199,57 @@ def test_toml_is_written_so_that_it_reads_back() -> None:
     assert read.pop("path") == "/x/y"
     del tables["path"], tables["table"]["none"]  # type: ignore[attr-defined]
     assert read == tables
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# " + "1." * 100,
+        'a = "' + "x." * 100 + '"',
+        "a = '" + "[" * 100 + "'",
+        'a = """' + '{["' * 100 + '"""',
+        'a = "\\"" # [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[',
+        "a = '\\' # ((" + "[" * 100,
+    ],
+)
+def test_depth_is_counted_outside_of_strings_and_comments(text: str) -> None:
+    parse_toml(text, "cannot read")
+
+
+@pytest.mark.parametrize(
+    "text", ['a = "' + "x" * 60_000, "a" * 60_000, "a = " + '"\\"' * 15_000, "[" * 60_000]
+)
+def test_a_long_file_is_answered_quickly(text: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(genophen.ConfigError):
+        parse_toml(text, "cannot read")
+    assert time.monotonic() - started < 5  # it was 32 s once
+
+
+class RichOptions(genophen.Options):
+    widths: tuple[int, ...] = (16, 16)
+    kinds: set[str] = Field({"a"})
+    layers: list[dict[str, int]] = Field([{"size": 3}])
+    folder: genophen.PathOption = Path("here")
+    factor: float = Field(0.5, alias="lambda")
+
+
+class Rich(genophen.Dataset):
+    name = "rich"
+    description = "settings of every type"
+    Options = RichOptions
+
+    def load(self, data_dir):
+        raise NotImplementedError
+
+
+def test_settings_of_every_type_survive_saving() -> None:
+    plugins = load_plugins()
+    plugins.registered["dataset"]["rich"] = Plugin("dataset", "rich", Rich, Source("test", "test", "1"))
+    settings = {"widths": [8, 4], "layers": [{"size": 5}, {"size": 7}], "lambda": 0.25}
+    tables = digits_tables() | {"dataset": {"name": "rich", "rich": settings}}
+    config = resolve_config(tables, plugins, "of the test")
+    assert config.dataset.options.widths == (8, 4)
+    assert config.dataset.options.factor == 0.25
+    again = resolve_config(tomllib.loads(config.to_toml()), plugins, "of the test")
+    assert again == config

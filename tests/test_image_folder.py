@@ -124,3 +124,20 @@ def test_images_of_two_sizes_need_image_size(folder: Path) -> None:
 
 def test_grey_images_have_one_channel(folder: Path) -> None:
     assert load(folder, channels=1).train.images.shape == (6, 1, 6, 6)
+
+
+def test_a_folder_with_an_images_name_is_no_image(folder: Path) -> None:
+    (folder / "train" / "ant" / "x.jpg").mkdir()
+    assert len(load(folder).train) == 6
+
+
+def test_a_link_to_nowhere_is_named(folder: Path) -> None:
+    (folder / "train" / "ant" / "z.png").symlink_to("nowhere")
+    with pytest.raises(genophen.DamagedError, match=r"cannot decode the image .*z\.png"):
+        load(folder)
+
+
+def test_images_of_more_than_8_bits_are_not_clipped_in_silence(folder: Path) -> None:
+    Image.new("I;16", (6, 6), 30_000).save(folder / "train" / "ant" / "0.png")
+    with pytest.raises(genophen.DamagedError, match="more than 8 bits a pixel"):
+        load(folder)

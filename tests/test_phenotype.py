@@ -263,3 +263,68 @@ def test_compile_names_an_unknown_option_and_genotype() -> None:
         genophen.compile(small_network(), ["0.weight"], embeding_dim=4)
     with pytest.raises(genophen.PluginError, match="did you mean hypernetwork"):
         genophen.compile(small_network(), ["0.weight"], "hypernetwrok")
+
+
+class SharedModule(nn.Module):
+    """One convolution used in two places, under two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(4, 4, 3, padding=1)
+        self.second = self.first
+        self.dense = nn.Linear(4 * 36, 2)
+
+    def forward(self, images):
+        return self.dense(self.second(self.first(images).relu()).flatten(1))
+
+
+def test_a_module_in_two_places_stays_one_module() -> None:
+    network = SharedModule()
+    phenotype = genophen.compile(network, ["first.weight"], "direct")
+    names, counts = dict(phenotype.named_parameters()).keys(), phenotype.parameter_counts()
+    images = torch.randn(2, 4, 6, 6)
+    assert torch.equal(phenotype(images), network(images))
+    phenotype(images).sum().backward()
+    assert dict(phenotype.named_parameters()).keys() == names
+    assert phenotype.parameter_counts() == counts
+    plain = phenotype.materialize()
+    assert plain.first is plain.second
+    assert torch.equal(plain(images), network(images))
+
+
+def test_modes_are_kept() -> None:
+    network = small_network()
+    network[1].eval()
+    phenotype = genophen.compile(network, ["0.weight"], embedding_dim=4)
+    assert phenotype.training
+    assert not phenotype.materialize()[1].training
+    evaluated = genophen.compile(network.eval(), ["0.weight"], embedding_dim=4)
+    assert not evaluated.training
+    images = torch.randn(4, 3, 6, 6)
+    assert torch.equal(evaluated.materialize()(images), evaluated(images))
+
+
+class Listing(Counting):
+    name = "listing"
+
+    def express(self):
+        return {name: target.initial.tolist() for name, target in self.targets.items()}
+
+
+class Nameless(genophen.Genotype):
+    def express(self):
+        return {}
+
+    def genes(self, scope):
+        return []
+
+
+def test_what_cannot_be_compiled_is_explained() -> None:
+    with pytest.raises(genophen.PluginError, match=r"express\(\) returned dict of list"):
+        genophen.compile(small_network(), ["0.weight"], Listing)
+    with pytest.raises(genophen.PluginError, match="Nameless sets no 'name'"):
+        genophen.compile(small_network(), ["0.weight"], Nameless)
+    with pytest.raises(genophen.PluginError, match=r"Linear, which is no subclass of genophen\.Genotype"):
+        genophen.compile(small_network(), ["0.weight"], nn.Linear)
+    with pytest.raises(genophen.ConfigError, match="found:   a function"):
+        genophen.compile(test_modes_are_kept, ["0.weight"])

@@ -8,9 +8,11 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from helpers import digits_tables
 
 import genophen
 from genophen import plugins as plugins_module
+from genophen.config import resolve_config
 from genophen.plugins import KINDS, Plugins, load_plugins
 from genophen.testing import check_architecture, check_optimizer
 
@@ -187,3 +189,17 @@ def test_the_architecture_check_says_what_to_mend(
         return
     with pytest.raises(AssertionError, match=said):
         check_architecture(cls)
+
+
+def test_a_duplicate_that_is_not_asked_for_stops_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    copy = "import genophen_plugins.gradient as g, genophen\n"
+    copy += "@genophen.hookimpl\ndef register_optimizers(register): register(g.Adam)\n"
+    plugins = with_installed(monkeypatch, tmp_path, second_adam=copy)
+    tables = digits_tables()
+    tables["optimizer"] = {"name": "sgd", "adam": {"learning_rate": 0.1}}
+    assert resolve_config(tables, plugins, "x").optimizer.name == "sgd"
+    tables["optimizer"]["name"] = "adam"
+    with pytest.raises(genophen.PluginError, match="two plugins register that name"):
+        resolve_config(tables, plugins, "x")

@@ -54,8 +54,8 @@ def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tup
         outcomes[trial.directory.name] = outcome
 
     trials = plan(sweep, out, plugins, only)
-    finished = run_sweep(sweep, trials, out, plugins.get("executor", executor).cls(jobs), [], note)
-    assert finished
+    interrupted = run_sweep(sweep, trials, out, plugins.get("executor", executor).cls(jobs), [], note)
+    assert not interrupted
     failures = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
     return outcomes, sweep_rows(sweep.rows, plan(sweep, out, plugins), failures)
 
@@ -204,6 +204,7 @@ def test_a_grid_is_every_combination(tmp_path: Path) -> None:
         ({"rows": {"a": {"optimiser": {}}}}, "optimiser: unknown key"),
         ({"rows": {"a": {"published": {"accuracy": 1.0}}}}, "rows.a.published.accuracy: unknown key"),
         ({"grid": {"training": {"seed": 3}}}, "grid.training.seed = 3"),
+        ({"rows": {"a": {"training": {"seed": 3}}}}, "list it under seeds"),
         ({"base": "absent.toml"}, "absent.toml"),
         ({"rows": {"a": {"training": {"rounds": 0}}}}, "found 0; allowed: greater than or equal to 1"),
         ({"rows": {"a b": {}, "a/b": {}}}, "two trials would share a-b-seed0"),
@@ -220,8 +221,14 @@ def test_an_unknown_row_suggests_the_nearest(tmp_path: Path) -> None:
         plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), only=["Hyper4_5"])
 
 
-def command(file: Path, out: Path) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "genophen", "sweep", str(file), "--out", str(out), "--json"]
+def test_a_seed_that_no_row_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(genophen.ConfigError, match="no row has it") as caught:
+        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), seeds=[9])
+    assert caught.value.allowed == "0, 1"
+
+
+def command(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-m", "genophen", "sweep", str(file), "--out", str(out), "--json", *options]
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -257,7 +264,45 @@ def test_an_interrupted_sweep_exits_130_and_says_how_to_go_on(tmp_path: Path) ->
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "The same command goes on" in err
-    assert json.loads(out)[0]["status"] == "not run"
+    assert json.loads(out)[0]["status"] == "0 of 2 done; seed 0: interrupted"
+
+
+def children(pid: int) -> list[int]:
+    """The process numbers of all descendants that run Python."""
+    done = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True)
+    lines = [line.split(None, 2) for line in done.stdout.splitlines()[1:]]
+    found = [int(child) for child, parent, arguments in lines if int(parent) == pid and "python" in arguments]
+    return [*found, *(descendant for child in found for descendant in children(child))]
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_sweep(number: int, tmp_path: Path) -> None:
+    tables = digits_tables(rounds=10_000, patience=0)
+    process = command(sweep_file(tmp_path, config=tables), tmp_path / "out", "--jobs", "2")
+    trials, deadline = tmp_path / "out" / "trials", time.monotonic() + 120
+    while len(list(trials.glob("*/metrics.jsonl"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.send_signal(number)
+    try:
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(map(alive, workers))
+    assert not (trials / "ConvModel-seed0").exists()  # nothing more was begun
+    assert process.returncode == (130 if number == signal.SIGINT else -number)
 
 
 def test_several_jobs_share_the_work(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_pattern_that_covers_weight_and_bias_is_one_layer() -> None:
         (nn.Conv1d(3, 4, 3), "0.weight", r"\(4, 3, 3\) \(Conv1d\)"),
         (nn.Conv3d(3, 4, 3), "0.weight", r"\(4, 3, 3, 3, 3\) \(Conv3d\)"),
         (nn.BatchNorm2d(3), "0.weight", r"\(3,\) \(BatchNorm2d\)"),
+        (nn.LSTM(3, 4), "0.weight_ih_l0", r"recurrent layer \(LSTM\)"),
         (nn.Conv2d(3, 4, 3), "0.bias", "bias whose own weight no pattern matches"),
         (nn.LazyConv2d(4, 3), "0.weight", "no shape before the network's first forward pass"),
     ],
@@ -70,3 +71,9 @@ def test_a_target_holds_the_initial_value_and_not_the_parameter() -> None:
         network[0].weight.zero_()
     assert torch.equal(target.initial, before)
     assert not target.initial.requires_grad
+
+
+def test_every_layer_that_holds_a_tied_weight_gives_its_bias() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3))
+    network[1].weight = network[0].weight
+    assert list(find_targets(network, ["1.weight"])) == ["0.weight", "0.bias", "1.bias"]

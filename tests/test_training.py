@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import digits_tables
@@ -16,7 +18,7 @@ from torch import nn
 
 import genophen
 from genophen.config import Config, resolve_config
-from genophen.experiment import assemble
+from genophen.experiment import Experiment, assemble
 from genophen.plugins import KINDS, Plugin, Plugins, Source, load_plugins
 from genophen.rundir import RunDirectory
 from genophen.seeds import derive_seed
@@ -299,3 +301,184 @@ def test_seeds_of_different_purposes_are_unrelated() -> None:
     seeds = {derive_seed(seed, purpose) for seed in range(50) for purpose in ("network", "genotype")}
     assert len(seeds) == 100
     assert derive_seed(0, "network") == derive_seed(0, "network")
+
+
+class Careless(Flattening):
+    """Draws from every global generator while it is built."""
+
+    name = "careless"
+
+    def build(self):
+        network = self.Net()
+        with torch.no_grad():
+            network.dense.bias.fill_(float(np.random.rand()) + random.random())
+        return network
+
+
+class CarelessGenotype(genophen.Genotype):
+    name = "careless"
+    description = "ordinary modules inside"
+
+    def __init__(self, options, targets, generator):
+        super().__init__(options, targets, generator)
+        (self.target,) = (target for target in targets.values() if not target.is_bias)
+        self.layer = nn.Linear(3, self.target.initial.numel())
+
+    def express(self):
+        return {self.target.name: self.layer(torch.ones(3)).view(self.target.shape)}
+
+    def genes(self, scope):
+        return ["layer.weight", "layer.bias"]
+
+
+class CarelessData(genophen.Dataset):
+    name = "careless"
+    description = "shuffles with the global generator"
+
+    def load(self, data_dir):
+        images = torch.randint(0, 256, (300, 1, 12, 12), dtype=torch.uint8)
+        split = genophen.Split(images, torch.arange(300) % 10)
+        return genophen.Data(split, split, tuple("abcdefghij"))
+
+
+def test_what_third_party_code_draws_from_global_generators_is_seeded(tmp_path: Path) -> None:
+    plugins = with_class("architecture", Careless)
+    for kind, cls in (("genotype", CarelessGenotype), ("dataset", CarelessData)):
+        plugins.registered[kind]["careless"] = Plugin(kind, "careless", cls, Source("test", "test", "1"))
+    tables = digits_tables(rounds=1)
+    for kind in ("architecture", "genotype", "dataset"):
+        tables[kind] = {"name": "careless"}
+    for name in ("first", "second"):
+        run_config(config_of(plugins, tables), plugins, "x", tmp_path / name)
+    first, second = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("first", "second"))
+    assert first == second
+
+
+def faulty(**methods: Any) -> type[genophen.Optimizer]:
+    """An optimizer that does nothing but what is given."""
+
+    def setup(self, context):
+        self.steps_per_round = 1
+
+    def step(self):
+        return genophen.Metrics(train_loss=1.0)
+
+    plain = {
+        "name": "faulty",
+        "description": "at fault",
+        "setup": setup,
+        "step": step,
+        "state_dict": lambda self: {},
+        "load_state_dict": lambda self, state: None,
+    }
+    return type("Faulty", (genophen.Optimizer,), plain | methods)
+
+
+def raising(self, *arguments):
+    raise KeyError("mine")
+
+
+def half_a_step(self, context):
+    self.steps_per_round = 2.5
+
+
+@pytest.mark.parametrize(
+    ("methods", "said"),
+    [
+        ({"setup": raising}, "raised KeyError: 'mine'"),
+        ({"step": raising}, "raised KeyError: 'mine'"),
+        ({"step": lambda self: None}, "step() returned NoneType, not genophen.Metrics"),
+        ({"setup": half_a_step}, "steps_per_round is 2.5"),
+    ],
+)
+def test_a_fault_of_an_optimizer_is_put_down_to_its_plugin(
+    methods: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    plugins = with_class("optimizer", faulty(**methods))
+    tables = digits_tables() | {"optimizer": {"name": "faulty"}}
+    with pytest.raises(genophen.PluginError) as caught:
+        run_config(config_of(plugins, tables), plugins, "x", tmp_path / "run")
+    assert said in str(caught.value)
+    if "setup" in methods:
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_fault_of_a_dataset_or_genotype_is_put_down_to_its_plugin(tmp_path: Path) -> None:
+    class Data(genophen.Dataset):
+        name = "faulty"
+        description = "at fault"
+        load = raising
+
+    class Genotype(CarelessGenotype):
+        name = "faulty"
+        express = raising
+
+    for kind, cls in (("dataset", Data), ("genotype", Genotype)):
+        plugins = with_class(kind, cls)
+        tables = digits_tables() | {kind: {"name": "faulty"}}
+        with pytest.raises(genophen.PluginError, match=r"plugin test \(test 1\) raised KeyError"):
+            run_config(config_of(plugins, tables), plugins, "x", tmp_path / "run")
+
+
+def test_extras_may_be_tensors_and_cannot_hide_a_column(tmp_path: Path) -> None:
+    extras = {"fitness": torch.tensor(2.5), "bad": float("nan"), "round": 99.0}
+
+    def step(self):
+        return genophen.Metrics(train_loss=torch.tensor(1.0), learning_rate=float("nan"), extras=extras)
+
+    plugins = with_class("optimizer", faulty(step=step))
+    tables = digits_tables(rounds=1) | {"optimizer": {"name": "faulty"}}
+    directory, _ = run_config(config_of(plugins, tables), plugins, "x", tmp_path / "run")
+    row = rows(directory.path)[1]
+    assert (row["round"], row["fitness"], row["bad"], row["learning_rate"]) == (1, 2.5, None, None)
+
+
+def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
+    first = RunDirectory.create(tmp_path / "run", "x")
+    with pytest.raises(genophen.ConfigError, match="it is not empty"):
+        RunDirectory.create(tmp_path / "run", "x")
+    first.discard()
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_the_users_is_left_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    for out in (Path("."), tmp_path / "mine"):
+        with pytest.raises(genophen.ConfigError, match="4 outputs"):
+            genophen.run(digits_tables(), overrides=["architecture.mnist-cnn.num_classes=4"], out=out)
+        assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_a_signal_during_the_last_measurement_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate = Experiment.evaluate
+
+    def interrupted(self, split):
+        if split == "test":
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self, split)
+
+    monkeypatch.setattr(Experiment, "evaluate", interrupted)
+    result = genophen.run(digits_tables(rounds=1), out=tmp_path / "run")
+    assert result["status"] == "completed"
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+class ExtraState(Flattening):
+    name = "extra-state"
+
+    class Net(Flattening.Net):
+        def get_extra_state(self):
+            return {"anything": 1}
+
+        def set_extra_state(self, state):
+            pass
+
+
+def test_state_that_no_checkpoint_can_hold_is_refused_before_training(tmp_path: Path) -> None:
+    plugins = with_class("architecture", ExtraState)
+    tables = digits_tables() | {"architecture": {"name": "extra-state"}}
+    with pytest.raises(genophen.PluginError, match="_extra_state is a dict"):
+        run_config(config_of(plugins, tables), plugins, "x", tmp_path / "run")

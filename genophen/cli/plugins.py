@@ -88,7 +88,7 @@ def _settings(plugin: Plugin) -> list[dict[str, Any]]:
     options = getattr(plugin.cls, "Options", None)
     if options is None:
         return []
-    properties = options.model_json_schema().get("properties", {})
+    properties = options.model_json_schema(by_alias=False).get("properties", {})
     fields = options.model_fields
     return [
         {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 @device_option
 @data_dir_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory, absent or empty.")
-@click.option("--dry-run", is_flag=True, help="Check everything, print the resolved config, write nothing.")
+@click.option("--dry-run", is_flag=True, help="Check all but the data, print the resolved config.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--reporter", "reporter_names", multiple=True, metavar="NAME", help="Default: console.")
 @json_option
@@ -53,13 +53,13 @@ def run(
     genophen run examples/mnist.toml --set training.rounds=15 --seed 1 --out runs/mine
     """
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
+    names = () if quiet else reporter_names or ("console",)
+    reporters = [plugins.get("reporter", name).cls() for name in names]
     if dry_run:
-        _dry_run(resolved, plugins, as_json)
+        _dry_run(resolved, plugins, out, as_json)
         return 0
     from genophen.training import run_config
 
-    names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.get("reporter", name).cls() for name in names]
     directory, result = run_config(resolved, plugins, config.stem, out, reporters, say)
     if as_json:
         print_json(result)
@@ -68,10 +68,14 @@ def run(
     return _exit_code(result)
 
 
-def _dry_run(config: Config, plugins: Plugins, as_json: bool) -> None:
+def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
     from genophen.cli.params import describe, print_description
-    from genophen.experiment import build_phenotype, check_output
+    from genophen.experiment import build_phenotype, check_output, choose_device
+    from genophen.rundir import check_free
 
+    if out is not None:
+        check_free(out)
+    choose_device(config.training.device)
     architecture, phenotype = build_phenotype(config, plugins)
     check_output(architecture, phenotype, config.architecture.name)
     description = describe(config, phenotype)

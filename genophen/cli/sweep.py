@@ -93,11 +93,11 @@ def sweep(
     say(f"{definition.title}: {len(trials)} trials, {total} to run")
 
     def report(trial: Trial, outcome: Outcome) -> None:
-        if outcome.error:
-            failures[trial.directory.name] = outcome.error
+        if outcome.error or outcome.value == "interrupted":
+            failures[trial.directory.name] = outcome.error or outcome.value
         say(f"{trial.directory.name}: {_outcome_text(trial, outcome)}")
 
-    finished = run_sweep(definition, trials, out, executor, plugin_files, report)
+    signal_number = run_sweep(definition, trials, out, executor, plugin_files, report)
     from genophen.table import as_csv, as_markdown, as_text, sweep_rows
 
     lines = sweep_rows(definition.rows, every, failures, earlier)
@@ -113,9 +113,9 @@ def sweep(
         print_json(lines)
     else:
         click.echo(as_text(lines))
-    if not finished:
+    if signal_number:
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
-        return 130
+        return 128 + signal_number
     return 1 if failures else 0
 
 
@@ -125,7 +125,8 @@ def _command_line() -> str:
 
 
 def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
-    return [f"{SHORTHANDS[name]}={json.dumps(str(v))}" for name, v in shorthands.items() if v is not None]
+    given = {name: str(value) for name, value in shorthands.items() if value is not None}
+    return [f"{SHORTHANDS[name]}={json.dumps(text, ensure_ascii=False)}" for name, text in given.items()]
 
 
 def _executor(plugins: Plugins, jobs: int, ray_address: str | None) -> Executor:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def kernels_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
-    """The last four-dimensional kernel of each run's best round that all runs have by name.
+    """The largest kernel, by height, that all runs have, at the best round of each.
 
     Raises:
         ConfigError: for runs that have no such kernel in common.

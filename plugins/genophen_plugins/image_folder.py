@@ -99,7 +99,8 @@ def _list_images(root: Path, split: str) -> dict[str, list[Path]]:
         )
     listed: dict[str, list[Path]] = {}
     for entry in classes:
-        files = sorted(file for file in entry.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+        found = (file for file in entry.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+        files = sorted(file for file in found if not file.is_dir())
         if not files:
             raise genophen.DamagedError(
                 attempted,
@@ -115,8 +116,11 @@ def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> 
     """SHA-256 over the names and bytes of all files, and the settings that the pixels depend on."""
     sha256 = hashlib.sha256(f"{_CACHE_FORMAT}/{options.channels}/{options.image_size}/{len(files)}".encode())
     for file in files:
-        content = file.read_bytes()
-        sha256.update(f"\0{file.relative_to(root).as_posix()}\0{len(content)}\0".encode())
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise _undecodable(file, error.strerror or str(error)) from None
+        sha256.update(b"\0%b\0%d\0" % (os.fsencode(file.relative_to(root)), len(content)))
         sha256.update(content)
     return sha256.hexdigest()
 
@@ -197,17 +201,24 @@ def _decode(file: Path, options: ImageFolderOptions) -> Tensor:
 
     try:
         with Image.open(file) as opened:
+            if opened.mode.startswith(("I", "F")):  # converting would clip all but the darkest values
+                raise _undecodable(file, f"more than 8 bits a pixel (mode {opened.mode})", "8-bit images")
             image: Any = opened.convert("RGB" if options.channels == 3 else "L")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise genophen.DamagedError(
-            f"cannot decode the image {file}",
-            found=" ".join(str(error).split()),
-            next_step="replace the file or delete it",
-        ) from None
+        raise _undecodable(file, " ".join(str(error).split())) from None
     if options.image_size is not None:
         image = center_crop(resize(image, options.image_size, antialias=True), [options.image_size] * 2)
     pixels: Tensor = pil_to_tensor(image)
     return pixels
+
+
+def _undecodable(file: Path, found: str, allowed: str = "") -> genophen.DamagedError:
+    return genophen.DamagedError(
+        f"cannot decode the image {os.fsencode(file).decode('utf-8', 'replace')}",
+        found=found,
+        allowed=allowed,
+        next_step="replace the file or delete it",
+    )
 
 
 @genophen.hookimpl
