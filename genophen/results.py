@@ -34,13 +34,17 @@ def read_results(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Trial], path: Path) -> None:
     """Raise a ConfigError where published trials were run with other settings than the sweep has now."""
-    planned = {(trial.row.name, trial.seed): trial.settings_sha256() for trial in trials}
+    planned = {(trial.row.name, trial.seed): trial.settings() for trial in trials}
     for line in lines:
         for record in line["trials"]:
-            if planned.get((line["model"], record["seed"])) != record["settings_sha256"]:
+            now = planned.get((line["model"], record["seed"]), {})
+            # Settings that have been added to genophen since are at their defaults in both.
+            different = [key for key, value in record["settings"].items() if now.get(key) != value]
+            if different:
                 raise ConfigError(
                     f"cannot add to the results {path}",
-                    found=f"its row {line['model']}, seed {record['seed']}, was run with other settings",
+                    found=f"its row {line['model']}, seed {record['seed']}, was run with other settings "
+                    f"({', '.join(different[:3])})",
                     next_step="choose another --results, or move the file away and run every row again",
                 )
 

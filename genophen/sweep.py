@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import signal
@@ -15,7 +14,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from genophen.checkpoint import canonical_json
 from genophen.config import Config, PluginLookup, resolve_config
 from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.executor import Executor, Outcome, Task
@@ -50,9 +48,9 @@ class Trial:
         """The number of the signal that interrupted the trial."""
         return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
 
-    def settings_sha256(self) -> str:
-        """A digest of the settings that the result depends on: equal for trials that can be set together."""
-        return hashlib.sha256(canonical_json(_without_places(self.config))).hexdigest()
+    def settings(self) -> dict[str, Any]:
+        """The settings that a result depends on, by dotted key."""
+        return flattened(_without_places(self.config))
 
 
 def plan(
@@ -160,7 +158,7 @@ def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterat
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
     earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    before, now = flattened(_without_places(earlier)), flattened(_without_places(trial.config))
+    before, now = flattened(_without_places(earlier)), trial.settings()
     different = [
         Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
         for key in sorted(before.keys() | now.keys())

@@ -59,7 +59,7 @@ def _line(
         elif result is not None and result["test_accuracy"] is None:
             problems[trial.seed] = str(result["status"])
         elif result is not None:
-            records[trial.seed] = _record(trial.seed, result, trial.settings_sha256())
+            records[trial.seed] = _record(trial.seed, result, trial.settings())
     done = [records[seed] for seed in sorted(records)]
     accuracies = [record["test_accuracy"] for record in done]
     return {
@@ -79,10 +79,10 @@ def _line(
     }
 
 
-def _record(seed: int, result: Mapping[str, Any], settings_sha256: str) -> dict[str, Any]:
+def _record(seed: int, result: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a table keeps of one trial."""
     keys = ("test_accuracy", "validation_accuracy", "best_round", "rounds", "parameters", "wall_seconds")
-    return {"seed": seed, **{key: result[key] for key in keys}, "settings_sha256": settings_sha256}
+    return {"seed": seed, **{key: result[key] for key in keys}, "settings": settings}
 
 
 def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:
@@ -112,7 +112,8 @@ def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     head = [f"| {' | '.join(title for _, title in COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
     body = [f"| {' | '.join(_cell(line, key) for key, _ in COLUMNS)} |" for line in lines]
     errata = [f"\\* {line['model']}: {line['erratum']}." for line in lines if line["erratum"]]
-    return "\n".join([*head, *body, *([""] if errata else []), *errata]) + "\n"
+    notes = "".join(f"\n{erratum}\n" for erratum in errata)
+    return "\n".join([*head, *body]) + "\n" + notes
 
 
 def _cell(line: Mapping[str, Any], key: str) -> str:

@@ -130,7 +130,8 @@ def test_results_of_two_sittings_are_merged_by_row_and_seed(
     with pytest.raises(SystemExit) as caught:
         main([*arguments, "training.batch_size=50"])
     assert caught.value.code == 2
-    assert "row Hyper4_4, seed 0, was run with other settings" in capsys.readouterr().err
+    said = "row Hyper4_4, seed 0, was run with other settings (training.batch_size)"
+    assert said in capsys.readouterr().err
     assert (results / "small.json").read_bytes() == before
 
 

@@ -26,7 +26,6 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
             color="#b3541e" if direct else "#1f5fa8",
             capsize=3,
         )
-        _name(axis, line["model"], line["kernel_parameters"], line["test_accuracy_mean"])
     published = [
         line for line in lines if line["reported_test_accuracy"] and line["reported_kernel_parameters"]
     ]
@@ -36,11 +35,17 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
         marker="x",
         color="#777777",
     )
-    for line in published:
-        _name(
-            axis, line["model"], line["reported_kernel_parameters"], line["reported_test_accuracy"], "#777777"
-        )
+    measured = [(line["model"], line["kernel_parameters"], line["test_accuracy_mean"]) for line in done]
+    printed = [
+        (line["model"], line["reported_kernel_parameters"], line["reported_test_accuracy"])
+        for line in published
+    ]
+    _names(axis, measured, "#222222")
+    _names(axis, printed, "#777777")
     axis.set_xscale("log")
+    axis.margins(x=0.13)
+    for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        ticks(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel("kernel parameters")
     axis.set_ylabel("test accuracy (%)")
     axis.set_title(title)
@@ -49,10 +54,13 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _name(axis: Any, text: str, x: float, accuracy: float, colour: str = "#222222") -> None:
-    axis.annotate(
-        text, (x, 100 * accuracy), textcoords="offset points", xytext=(5, 5), fontsize=8, color=colour
-    )
+def _names(axis: Any, points: Sequence[tuple[str, float, float]], colour: str) -> None:
+    """Write each point's name beside it, above and below in turn, so that neighbours stay readable."""
+    for index, (text, x, accuracy) in enumerate(sorted(points, key=lambda point: point[1])):
+        offset = (4, 6) if index % 2 == 0 else (4, -13)
+        axis.annotate(
+            text, (x, 100 * accuracy), textcoords="offset points", xytext=offset, fontsize=8, color=colour
+        )
 
 
 def _legend() -> list[Any]:
