@@ -8,7 +8,7 @@ import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,13 +77,18 @@ def plan(
             raise ConfigError(
                 f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, every))
             )
-    trials = []
+    trials, problems = [], []
     for row in sweep.rows:
-        for seed in row.seeds:
-            tables = merged(row.tables, {"training": {"seed": seed}})
-            config = resolve_config(tables, plugins, f"of row {row.name!r}")
-            if (not only or row.name in only) and (not seeds or seed in seeds):
-                trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+        try:
+            for seed in row.seeds:
+                tables = merged(row.tables, {"training": {"seed": seed}})
+                config = resolve_config(tables, plugins, f"of row {row.name!r}")
+                if (not only or row.name in only) and (not seeds or seed in seeds):
+                    trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+        except ConfigError as error:
+            problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
+    if problems:
+        raise ConfigError(f"cannot use the sweep {sweep.name}", problems=problems)
     places = [trial.directory for trial in trials]
     if twice := {place.name for place in places if places.count(place) > 1}:
         raise ConfigError("cannot plan the sweep", found=f"two trials would share {', '.join(sorted(twice))}")

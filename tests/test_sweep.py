@@ -217,6 +217,14 @@ def test_a_sweep_file_with_a_mistake_is_explained(changes: dict[str, Any], said:
     assert said in str(caught.value)
 
 
+def test_mistakes_of_all_rows_are_named_at_once(tmp_path: Path) -> None:
+    rows = {"a": {"training": {"rounds": 0}}, "b": {}, "c": {"training": {"ronds": 3, "batch_size": -1}}}
+    with pytest.raises(genophen.ConfigError) as caught:
+        plan(read_sweep(sweep_file(tmp_path, rows=rows)), tmp_path / "out", load_plugins())
+    keys = {problem.key for problem in caught.value.problems}
+    assert keys == {"a: training.rounds", "c: training.ronds", "c: training.batch_size"}
+
+
 def test_an_unknown_row_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="did you mean Hyper4_4"):
         plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), only=["Hyper4_5"])
