@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,8 +47,9 @@ class Phenotype(nn.Module):
             written = genotype.express()
         _check_expressed(genotype, written, targets)
         self.targets = {name: target for name, target in targets.items() if name in written}
-        self._aliases = {name: aliases(network, name) for name in written}
-        for names in self._aliases.values():
+        #: Every name of each expressed tensor in the network, its own first: tied parameters have several.
+        self.names_of = {name: aliases(network, name) for name in written}
+        for names in self.names_of.values():
             for alias in names:
                 _owner(network, alias).register_parameter(alias.rpartition(".")[2], None)
         self.network = network
@@ -114,6 +115,17 @@ class Phenotype(nn.Module):
         biases = [name for name, target in self.targets.items() if target.is_bias]
         return [n for n in biases if not written[n].requires_grad and not written[n].count_nonzero()]
 
+    def genes(self, scope: Scope | Literal["all"]) -> list[str]:
+        """Names of this phenotype's parameters that a search in `scope` varies; `all`: the direct ones, too.
+
+        Raises:
+            ConfigError: where the genotype has nothing in that scope.
+        """
+        names = [f"genotype.{name}" for name in self.genotype.genes("genotype" if scope == "all" else scope)]
+        if scope == "all":
+            names += [f"network.{name}" for name, _ in self.network.named_parameters()]
+        return [name for name in names if self.get_parameter(name).requires_grad]
+
     def parameter_counts(self) -> ParameterCounts:
         """How many numbers are trained, and what they are for."""
         kernel = _trainable(self.genotype.parameters())
@@ -135,7 +147,7 @@ class Phenotype(nn.Module):
 
     def _named(self, weights: dict[str, Any]) -> dict[str, Any]:
         """The tensors under all their names: each tied name gets the same tensor."""
-        return {alias: weights[name] for name, names in self._aliases.items() for alias in names}
+        return {alias: weights[name] for name, names in self.names_of.items() for alias in names}
 
 
 def compile_phenotype(

@@ -1,0 +1,104 @@
+"""Convolutions and dense layers whose weights differ from candidate to candidate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: Directions in kernel space that are looked for: more would cost more than they save.
+_MOST_DIRECTIONS = 64
+#: Share of a kernel's length that may lie outside the directions found: float32 rounding, not more.
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class KernelBasis:
+    """P candidates' kernels as combinations of a few, K[p, o] = sum_r coefficients[p, o, r] kernels[o, r]."""
+
+    kernels: Tensor  # (C_out, R, C_in, kh, kw)
+    coefficients: Tensor  # (P, C_out, R)
+
+    def responses(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
+        """The convolution of images (N, C_in, H, W) with every kernel: (N, C_out R, H', W')."""
+        return F.conv2d(x, self.kernels.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation)
+
+    def combine(self, responses: Tensor, candidates: slice) -> Tensor:
+        """The candidates' own responses, (P', N, C_out, H', W'), from those of `responses`."""
+        coefficients = self.coefficients[candidates]  # (P', C_out, R)
+        count, c_out, rank = coefficients.shape
+        n, _, height, width = responses.shape
+        # One product with a block-diagonal matrix leaves each candidate's output whole and channels-last.
+        matrix = coefficients.new_zeros(count, c_out, rank, c_out)
+        matrix.diagonal(dim1=1, dim2=3).copy_(coefficients.transpose(1, 2))
+        rows = responses.permute(0, 2, 3, 1).reshape(1, -1, c_out * rank)
+        combined = rows @ matrix.flatten(1, 2)  # (P', N H' W', C_out)
+        return combined.view(count, n, height, width, c_out).permute(0, 1, 4, 2, 3)
+
+
+def find_basis(weights: Tensor) -> KernelBasis | None:
+    """A basis for kernels (P, C_out, C_in, kh, kw) that is smaller than half of P; None where there is none.
+
+    A search that varies a few numbers of an affine generator moves each output channel's kernel within a few
+    dimensions, whatever scales it afterwards. They are found with a random sketch (Halko et al. 2011).
+    """
+    count, c_out = weights.shape[:2]
+    size = min(count // 2, _MOST_DIRECTIONS)
+    rows = weights.detach().flatten(2).transpose(0, 1).double()  # (C_out, P, K)
+    if size < 1 or not bool(torch.isfinite(rows).all()):
+        return None
+    draws = torch.Generator().manual_seed(0)
+    sketch = torch.randn(size, count, generator=draws, dtype=torch.float64).to(rows.device) @ rows
+    directions, _ = torch.linalg.qr(sketch.transpose(1, 2))  # (C_out, K, min(size, K))
+    projected = rows @ directions  # (C_out, P, size)
+    lengths = rows.norm(dim=2).clamp_min(1e-30)
+    if bool(((rows - projected @ directions.transpose(1, 2)).norm(dim=2) > _TOLERANCE * lengths).any()):
+        return None
+    _, singular, right = torch.linalg.svd(projected, full_matrices=False)
+    significant = singular > _TOLERANCE * singular[:, :1].clamp_min(1e-30) / count
+    rank = max(1, int(significant.sum(1).max()))
+    right = right[:, :rank]  # (C_out, R, size)
+    kernels = (right @ directions.transpose(1, 2)).view(c_out, rank, *weights.shape[2:])
+    coefficients = (projected @ right.transpose(1, 2)).transpose(0, 1)  # (P, C_out, R)
+    return KernelBasis(kernels.to(weights.dtype), coefficients.to(weights.dtype).contiguous())
+
+
+def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
+    """Candidate p's convolution on its images: (P, N, C_out, H', W').
+
+    x: (P, N, C_in, H, W); weight: (P, C_out, C_in / groups, kh, kw); bias: (P, C_out), (C_out,) or None.
+    """
+    if x.device.type == "cpu":  # where a grouped convolution does one group after the other, only slower
+        outputs = [
+            F.conv2d(x[p], weight[p], None, conv.stride, conv.padding, conv.dilation, conv.groups)
+            for p in range(len(weight))
+        ]
+        output = torch.stack(outputs)
+    else:
+        output = grouped_conv2d(x, weight, conv)
+    return add_bias(output, bias)
+
+
+def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
+    """All candidates' convolutions, less their biases, as the groups of one: (P, N, C_out, H', W')."""
+    count = len(weight)
+    wide = x.transpose(0, 1).flatten(1, 2)  # (N, P C_in, H, W)
+    groups = count * conv.groups
+    wide = F.conv2d(wide, weight.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation, groups)
+    return wide.unflatten(1, (count, -1)).transpose(0, 1)
+
+
+def add_bias(output: Tensor, bias: Tensor | None) -> Tensor:
+    """Outputs (P, N, C_out, H, W) with a bias (P, C_out) or (C_out,) added."""
+    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Candidate p's dense layer: (P, N, C_out).
+
+    x: (P, N, C_in); weight: (P, C_out, C_in); bias: (P, C_out), (C_out,) or None.
+    """
+    output = x @ weight.transpose(1, 2)
+    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1])

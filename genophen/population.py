@@ -1,0 +1,222 @@
+"""Populations: many candidates for a phenotype's numbers, evaluated on the same images at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from genophen.candidate_calls import CannotFoldError
+from genophen.candidate_graph import CandidateGraph, Plan
+from genophen.errors import ConfigError
+from genophen.phenotype import Phenotype
+from genophen.targets import aliases
+
+#: Bytes of activations that are worked on at a time unless told: about what a processor's caches hold.
+BLOCK_BYTES = 16 * 2**20
+#: Images that go through the shared part of the network together.
+_BLOCK_IMAGES = 250
+
+
+class Population:
+    """Evaluates candidates: vectors of the numbers that a search varies, all else as the phenotype has it.
+
+    Candidates run in eval mode, with the phenotype's buffers, which they never write. What does not depend
+    on the candidate is computed once for all of them; a network that cannot be traced runs for one candidate
+    after the other. Either way the outputs are those of the phenotype with the candidate's numbers in it, to
+    float32 rounding.
+    """
+
+    def __init__(self, phenotype: Phenotype, genes: Sequence[str], *, block_bytes: int = BLOCK_BYTES) -> None:
+        """`genes`: names of the phenotype's parameters that vary (see `Phenotype.genes`).
+
+        `block_bytes` bounds the activations held at a time; less than one image needs, it is exceeded.
+
+        Raises:
+            ConfigError: for a name that is no parameter of the phenotype, or for no name.
+        """
+        known = dict(phenotype.named_parameters())
+        if not genes or any(name not in known for name in genes):
+            unknown = [name for name in genes if name not in known]
+            raise ConfigError(
+                "cannot make a population",
+                found=f"no parameter {unknown[0]!r}" if unknown else "no genes",
+                allowed=", ".join(known),
+            )
+        self.phenotype = phenotype
+        self.genes = {name: known[name] for name in genes}
+        self.num_genes = sum(parameter.numel() for parameter in self.genes.values())
+        self._block_bytes = block_bytes
+        self._network = phenotype.materialize().eval()
+        self._expression = _Expression(phenotype)
+        self._graph: CandidateGraph | None = None
+        self._folds: dict[tuple[str | None, frozenset[str]], bool] = {}
+        self._largest = 1.0
+
+    def center(self) -> Tensor:
+        """The phenotype's present numbers as a candidate, (num_genes,)."""
+        return torch.cat([parameter.detach().flatten() for parameter in self.genes.values()])
+
+    def assign(self, candidate: Tensor) -> None:
+        """Write a candidate, (num_genes,), into the phenotype."""
+        with torch.no_grad():
+            for name, value in self._split(candidate[None]).items():
+                self.genes[name].copy_(value[0])
+
+    def logits(self, candidates: Tensor, images: Tensor) -> Tensor:
+        """Logits (P, N, num_classes) of candidates (P, num_genes) on images (N, C, H, W)."""
+        return self._outputs(candidates, images, None)
+
+    def losses(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy (P,) of candidates (P, num_genes) on images (N, C, H, W), labels (N,)."""
+        logits = self.logits(candidates, images)
+        count, n, _ = logits.shape
+        losses = F.cross_entropy(logits.flatten(0, 1), labels.repeat(count), reduction="none")
+        return losses.view(count, n).mean(1)
+
+    def features(self, candidates: Tensor, images: Tensor, readout: str) -> Tensor:
+        """What goes into the module `readout`, (P, N, ...)."""
+        return self._outputs(candidates, images, readout)
+
+    def _outputs(self, candidates: Tensor, images: Tensor, before: str | None) -> Tensor:
+        if candidates.dim() != 2 or candidates.shape[1] != self.num_genes or not len(candidates):
+            raise ConfigError(
+                "cannot evaluate the candidates",
+                found=f"shape {tuple(candidates.shape)}",
+                allowed=f"(P, {self.num_genes}), P at least 1",
+            )
+        self.phenotype.samples.forward_samples += len(candidates) * len(images)
+        with torch.no_grad():
+            self._refresh()
+            parameters = self._parameters(candidates.to(images.device))
+            if not parameters:  # one for all
+                output = _one_by_one(self._network, parameters, images, before)
+                return output.expand(len(candidates), *output.shape[1:])
+            case = (before, frozenset(parameters))
+            if case not in self._folds:
+                self._folds[case] = self._can_fold(parameters, images, before)
+            if not self._folds[case]:
+                return _one_by_one(self._network, parameters, images, before)
+            assert self._graph is not None
+            return self._in_blocks(Plan(self._graph, parameters, before), images, len(candidates))
+
+    def _in_blocks(self, plan: Plan, images: Tensor, count: int) -> Tensor:
+        """The outputs of a plan, a block of images and a block of candidates at a time."""
+        plan.largest = max(plan.largest, self._largest)
+        pairs = max(1, int(self._block_bytes / (3 * plan.largest * images.element_size())))
+        image_step = min(len(images), pairs, _BLOCK_IMAGES)
+        candidate_step = max(1, pairs // image_step)
+        outputs: Tensor | None = None
+        for image_block in _slices(len(images), image_step):
+            shared = plan.run_shared(images[image_block])
+            for block in _slices(count, candidate_step):
+                part = plan.run(shared, block, len(images[image_block]))
+                if outputs is None:
+                    outputs = part.new_empty(count, len(images), *part.shape[2:])
+                outputs[block, image_block] = part
+        assert outputs is not None
+        return outputs
+
+    def _can_fold(self, parameters: dict[str, Tensor], images: Tensor, before: str | None) -> bool:
+        """Whether the trace gives what the network gives: tried on two candidates and made-up images.
+
+        Two images at a time must give the same as all of them, or the network looks at a batch as a whole.
+        """
+        draws = torch.Generator().manual_seed(0)
+        trial = torch.randn(4, *images.shape[1:], generator=draws).to(images)
+        some = {name: stack[:2] for name, stack in parameters.items()}
+        expected = _one_by_one(self._network, some, trial, before)
+        try:
+            self._graph = self._graph or CandidateGraph(self._network)
+            plan = Plan(self._graph, some, before)
+            parts = [plan.run(plan.run_shared(half), slice(None), 2) for half in trial.split(2)]
+            folded = torch.cat(parts, 1)
+        except (CannotFoldError, RuntimeError, TypeError, ValueError, IndexError):
+            # Anything that the operations on stacked tensors trip over: the network itself has just run.
+            return False
+        self._largest = plan.largest
+        scale = expected.abs().max().clamp_min(1e-6)
+        return folded.shape == expected.shape and bool(((folded - expected).abs() <= 1e-4 * scale).all())
+
+    def _parameters(self, candidates: Tensor) -> dict[str, Tensor]:
+        """The plain network's parameters that differ between candidates, (P, ...) by every name of theirs."""
+        genes = self._split(candidates)
+        own: dict[str, Tensor] = {}
+        for name, stack in genes.items():
+            if name.startswith("network."):
+                names = aliases(self.phenotype.network, name.removeprefix("network."))
+                own |= dict.fromkeys(names, stack)
+        of_genotype = {n.removeprefix("genotype."): v for n, v in genes.items() if n.startswith("genotype.")}
+        if of_genotype:
+            for name, stack in self._expression.stacks(of_genotype).items():
+                if bool((stack == stack[:1]).all()):  # the genes do not reach it, or there is one candidate
+                    self._network.get_parameter(name).copy_(stack[0])
+                else:
+                    own |= dict.fromkeys(self.phenotype.names_of[name], stack)
+        return own
+
+    def _split(self, candidates: Tensor) -> dict[str, Tensor]:
+        """Candidates (P, num_genes) as tensors (P, ...) by gene name."""
+        sizes = [parameter.numel() for parameter in self.genes.values()]
+        parts = candidates.split(sizes, dim=1)
+        return {
+            name: part.reshape(-1, *parameter.shape)
+            for (name, parameter), part in zip(self.genes.items(), parts, strict=True)
+        }
+
+    def _refresh(self) -> None:
+        """Bring the plain network's numbers up to the phenotype's."""
+        current = {**dict(self.phenotype.network.named_parameters()), **self._expression.weights()}
+        for name, value in {**current, **dict(self.phenotype.network.named_buffers())}.items():
+            owner, _, attribute = name.rpartition(".")
+            getattr(self._network.get_submodule(owner), attribute).copy_(value)
+
+
+class _Expression(nn.Module):
+    """A genotype's `express` as a module's forward, so that it can be called with other parameters."""
+
+    def __init__(self, phenotype: Phenotype) -> None:
+        super().__init__()
+        self.genotype = phenotype.genotype
+
+    def forward(self) -> dict[str, Tensor]:
+        return self.genotype.express()
+
+    def weights(self) -> dict[str, Tensor]:
+        return self.genotype.express()
+
+    def stacks(self, genes: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What the genotype writes for each candidate, (P, ...) by target name."""
+        count = len(next(iter(genes.values())))
+        written = [
+            functional_call(self, {f"genotype.{name}": stack[p] for name, stack in genes.items()}, ())
+            for p in range(count)
+        ]
+        return {name: torch.stack([weights[name] for weights in written]) for name in written[0]}
+
+
+def _one_by_one(
+    network: nn.Module, parameters: dict[str, Tensor], images: Tensor, before: str | None
+) -> Tensor:
+    """The outputs (P, N, ...) of a plain network for each candidate by itself, buffers never written."""
+    count = len(next(iter(parameters.values()))) if parameters else 1
+    inputs: list[Tensor] = []
+    module = network if before is None else network.get_submodule(before)
+    hook = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    outputs = []
+    try:
+        for p in range(count):
+            state = {name: stack[p] for name, stack in parameters.items()}
+            state |= {name: buffer.clone() for name, buffer in network.named_buffers()}
+            logits = functional_call(network, state, (images,), tie_weights=False)
+            outputs.append(logits if before is None else inputs[-1])
+    finally:
+        hook.remove()
+    return torch.stack(outputs)
+
+
+def _slices(count: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
