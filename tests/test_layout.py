@@ -33,6 +33,7 @@ ORDER = [
     "candidate_calls",
     "candidate_graph",
     "population",
+    "readout",
     "dataset",
     "augmentation",
     "batches",

@@ -1,0 +1,116 @@
+"""Readouts: a network's last dense layer, solved in closed form instead of trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genophen.errors import ConfigError
+
+#: Factors that are tried on a solution's outputs to make log-odds of them.
+_SHARPNESS = [2.0**power for power in range(8)]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A dense layer: weight (K, F) and bias (K,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """Logits (N, K) of features (N, F)."""
+        return F.linear(features, self.weight, self.bias)
+
+    def sharpened(self, features: Tensor, labels: Tensor) -> Solution:
+        """This solution times the factor with the lowest cross-entropy on features (N, F), labels (N,).
+
+        A regression on one-hot targets answers between 0 and 1, which is flat as logits; the classes that
+        it names stay the same.
+        """
+        outputs = self(features)
+        losses = torch.stack([F.cross_entropy(outputs * factor, labels) for factor in _SHARPNESS])
+        factor = _SHARPNESS[int(losses.nan_to_num(torch.inf).argmin())]
+        return Solution(self.weight * factor, self.bias * factor)
+
+
+class RidgeRegression:
+    """Ridge regression of one-hot labels on features, from sums, so that images can come in batches.
+
+    Minimises |X W + b - Y|^2 + lambda s |W|^2, s being the features' mean variance times N, so that lambda
+    means the same at any scale of the features and number of images. The intercept b is not penalised.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, device: torch.device) -> None:
+        self._num_classes = num_classes
+        self._count = 0
+        size = num_features + num_classes
+        self._sum = torch.zeros(size, dtype=torch.float64, device=device)
+        self._products = torch.zeros(num_features, size, dtype=torch.float64, device=device)
+
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        """Take in features (N, F) and labels (N,)."""
+        columns = torch.cat([features, F.one_hot(labels, self._num_classes).to(features)], 1)  # (N, F + K)
+        self._count += len(features)
+        self._sum += columns.sum(0, dtype=torch.float64)
+        self._products += (features.T @ columns).double()
+
+    def solve(self, ridge_lambda: float) -> Solution:
+        """The solution for all that was taken in; not-a-number throughout where features were not finite."""
+        num_features = len(self._products)
+        mean = self._sum / self._count
+        centered = self._products - self._count * torch.outer(mean[:num_features], mean)
+        gram, moments = centered[:, :num_features], centered[:, num_features:]
+        penalty = (ridge_lambda * gram.diagonal().mean()).clamp_min(1e-12)
+        gram = gram + penalty * torch.eye(num_features, dtype=gram.dtype, device=gram.device)
+        factor, failed = torch.linalg.cholesky_ex(gram)
+        weight = torch.cholesky_solve(moments, factor)  # (F, K)
+        if bool(failed) or not bool(torch.isfinite(weight).all()):
+            weight = torch.full_like(weight, torch.nan)
+        bias = mean[num_features:] - mean[:num_features] @ weight
+        return Solution(weight.T.float().contiguous(), bias.float())
+
+
+def find_readout(network: nn.Module, named: str | None, images: Tensor) -> str:
+    """The name of a network's last `nn.Linear`: the one named, or the one whose output is the logits.
+
+    Raises:
+        ConfigError: where there is none, or it has no bias to hold an intercept.
+    """
+    if named is None:
+        named = _find_last_linear(network, images)
+    modules = dict(network.named_modules())
+    readout = None if named is None else modules.get(named)
+    if named is None or not isinstance(readout, nn.Linear) or readout.bias is None:
+        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
+        raise ConfigError(
+            "cannot solve the readout of the network",
+            found=f"{named!r} is a {type(readout).__name__}"
+            if named is not None
+            else "its logits are not the output of a dense layer",
+            allowed="an nn.Linear with a bias that gives the logits; the network has "
+            + (", ".join(linear) or "none"),
+            next_step="name it as `readout` in the architecture, or train with readout = 'direct'",
+        )
+    return named
+
+
+def _find_last_linear(network: nn.Module, images: Tensor) -> str | None:
+    outputs: dict[str, Tensor] = {}
+    hooks = [
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.__setitem__(name, output))
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            logits = network.eval()(images)
+    finally:
+        network.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return next((name for name, output in outputs.items() if output is logits), None)

@@ -1,0 +1,93 @@
+"""Closed-form readouts against the normal equations written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genophen
+from genophen.readout import RidgeRegression, Solution, find_readout
+
+
+def problem() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 3, (200,), generator=generator)
+    features = torch.randn(200, 6, generator=generator) + 3 * F.one_hot(labels, 6) + 5
+    return features, labels
+
+
+def test_the_solution_is_that_of_the_normal_equations() -> None:
+    features, labels = problem()
+    regression = RidgeRegression(6, 3, features.device)
+    for part in (slice(0, 70), slice(70, 200)):
+        regression.add(features[part], labels[part])
+    solution = regression.solve(0.01)
+    x, y = features.double(), F.one_hot(labels, 3).double()
+    penalty = 0.01 * x.var(0, correction=0).mean() * len(x)
+    design = torch.cat([x, torch.ones(len(x), 1)], 1)
+    ridge = torch.diag(torch.tensor([penalty] * 6 + [0.0], dtype=torch.float64))
+    expected = torch.linalg.solve(design.T @ design + ridge, design.T @ y)
+    torch.testing.assert_close(solution.weight, expected[:6].T.float(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(solution.bias, expected[6].float(), rtol=1e-4, atol=1e-5)
+    assert float((solution(features).argmax(1) == labels).float().mean()) > 0.9
+
+
+def test_lambda_means_the_same_at_any_scale_and_number_of_images() -> None:
+    features, labels = problem()
+    outputs = []
+    for x, y in ((features, labels), (features * 1000, labels), (features.repeat(3, 1), labels.repeat(3))):
+        regression = RidgeRegression(6, 3, x.device)
+        regression.add(x, y)
+        outputs.append(regression.solve(0.1)(x)[:200])
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_features_that_are_not_finite_give_no_solution(value: float) -> None:
+    features, labels = problem()
+    features[3, 2] = value
+    regression = RidgeRegression(6, 3, features.device)
+    regression.add(features, labels)
+    assert torch.isnan(regression.solve(0.1).weight).all()
+
+
+def test_dead_features_are_no_trouble() -> None:
+    features, labels = problem()
+    regression = RidgeRegression(8, 3, features.device)
+    regression.add(torch.cat([features, torch.zeros(200, 2)], 1), labels)
+    assert torch.isfinite(regression.solve(1e-3).weight).all()
+    regression = RidgeRegression(2, 3, features.device)
+    regression.add(torch.zeros(200, 2), labels)
+    solution = regression.solve(1e-3)
+    torch.testing.assert_close(solution.bias, F.one_hot(labels, 3).float().mean(0))
+
+
+def test_sharpening_lowers_the_loss_and_keeps_the_classes() -> None:
+    features, labels = problem()
+    regression = RidgeRegression(6, 3, features.device)
+    regression.add(features, labels)
+    flat = regression.solve(0.01)
+    sharp = flat.sharpened(features, labels)
+    assert F.cross_entropy(sharp(features), labels) < 0.7 * F.cross_entropy(flat(features), labels)
+    assert torch.equal(sharp(features).argmax(1), flat(features).argmax(1))
+    nothing = Solution(flat.weight * torch.nan, flat.bias)
+    assert torch.isnan(nothing.sharpened(features, labels).weight).all()
+
+
+def test_the_readout_is_the_layer_whose_output_is_the_logits() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)).train()
+    images = torch.zeros(2, 3, 2, 2)
+    assert find_readout(network, None, images) == "3"
+    assert find_readout(network, "1", images) == "1"
+    assert network.training
+    for name, layers in {
+        "not the output of a dense layer": [nn.Flatten(), nn.Linear(12, 3), nn.Softmax(1)],
+        "'1' is a Linear": [nn.Flatten(), nn.Linear(12, 3, bias=False)],
+    }.items():
+        with pytest.raises(genophen.ConfigError, match=name):
+            find_readout(nn.Sequential(*layers), None, images)
+    with pytest.raises(genophen.ConfigError, match="'9' is a NoneType"):
+        find_readout(network, "9", images)
