@@ -53,38 +53,19 @@ class Trial:
         return flattened(_without_places(self.config))
 
 
-def plan(
-    sweep: Sweep, out: Path, plugins: PluginLookup, only: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> list[Trial]:
-    """The trials of a sweep, row by row: all, or those of the rows and seeds named.
+def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
+    """All trials of a sweep, row by row.
 
     Raises:
-        ConfigError: for a row whose config cannot be used, with every mistake in it; and for a row in `only`
-            that the sweep does not have.
+        ConfigError: for rows whose config cannot be used, with every mistake in them.
     """
-    names = [row.name for row in sweep.rows]
-    for name in only:
-        if name not in names:
-            raise ConfigError(
-                f"cannot run the row {name!r}",
-                found="no row of that name",
-                allowed=", ".join(names),
-                next_step=nearest(name, names),
-            )
-    for seed in seeds:
-        if all(seed not in row.seeds for row in sweep.rows):
-            every = sorted({known for row in sweep.rows for known in row.seeds})
-            raise ConfigError(
-                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, every))
-            )
     trials, problems = [], []
     for row in sweep.rows:
         try:
             for seed in row.seeds:
                 tables = merged(row.tables, {"training": {"seed": seed}})
                 config = resolve_config(tables, plugins, f"of row {row.name!r}")
-                if (not only or row.name in only) and (not seeds or seed in seeds):
-                    trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+                trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
         except ConfigError as error:
             problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
     if problems:
@@ -93,6 +74,34 @@ def plan(
     if twice := {place.name for place in places if places.count(place) > 1}:
         raise ConfigError("cannot plan the sweep", found=f"two trials would share {', '.join(sorted(twice))}")
     return trials
+
+
+def select(trials: Sequence[Trial], only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Trial]:
+    """The trials of the rows and seeds named; all rows, all seeds, where none is named.
+
+    Raises:
+        ConfigError: for a row or a seed that no trial has.
+    """
+    names = list(dict.fromkeys(trial.row.name for trial in trials))
+    for name in only:
+        if name not in names:
+            raise ConfigError(
+                f"cannot run the row {name!r}",
+                found="no row of that name",
+                allowed=", ".join(names),
+                next_step=nearest(name, names),
+            )
+    every = {trial.seed for trial in trials}
+    for seed in seeds:
+        if seed not in every:
+            raise ConfigError(
+                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, sorted(every)))
+            )
+    return [
+        trial
+        for trial in trials
+        if (not only or trial.row.name in only) and (not seeds or trial.seed in seeds)
+    ]
 
 
 def run_sweep(

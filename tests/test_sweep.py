@@ -22,7 +22,7 @@ from genophen.cli import main
 from genophen.executor import Outcome, Task
 from genophen.plugins import load_plugins
 from genophen.results import read_results
-from genophen.sweep import Trial, plan, run_sweep
+from genophen.sweep import Trial, plan, run_sweep, select
 from genophen.sweep_file import merged, read_sweep
 from genophen.table import as_csv, as_markdown, as_text, sweep_rows
 from genophen.toml import read_toml, write_toml
@@ -53,11 +53,12 @@ def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tup
     def note(trial: Trial, outcome: Outcome) -> None:
         outcomes[trial.directory.name] = outcome
 
-    trials = plan(sweep, out, plugins, only)
-    interrupted = run_sweep(sweep, trials, out, plugins.get("executor", executor).cls(jobs), [], note)
+    every = plan(sweep, out, plugins)
+    executing = plugins.get("executor", executor).cls(jobs)
+    interrupted = run_sweep(sweep, select(every, only), out, executing, [], note)
     assert not interrupted
     failures = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
-    return outcomes, sweep_rows(sweep.rows, plan(sweep, out, plugins), failures)
+    return outcomes, sweep_rows(sweep.rows, every, failures)
 
 
 def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -227,12 +228,12 @@ def test_mistakes_of_all_rows_are_named_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_row_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="did you mean Hyper4_4"):
-        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), only=["Hyper4_5"])
+        select(plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins()), only=["Hyper4_5"])
 
 
 def test_a_seed_that_no_row_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="no row has it") as caught:
-        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), seeds=[9])
+        select(plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins()), seeds=[9])
     assert caught.value.allowed == "0, 1"
 
 
