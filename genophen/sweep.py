@@ -7,13 +7,14 @@ import shutil
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from genophen.checkpoint import canonical_json, write_file
 from genophen.config import Config, PluginLookup, resolve_config
 from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.executor import Executor, Outcome, Task
@@ -25,6 +26,8 @@ from genophen.training import run_config
 
 #: Statuses of `result.json` with which a trial is over; others are run again.
 FINISHED = ("completed", "stopped-early", "diverged")
+#: In a trial's folder: how its last attempt failed.
+FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,17 @@ class Trial:
             return None
         return result if isinstance(result, dict) and result.get("status") in FINISHED else None
 
+    def failure(self) -> str:
+        """Why the trial ended without a result the last time it was run; empty where it did not."""
+        return "" if self.result() is not None else read_failure(self.directory)
+
     def signal(self) -> int:
         """The number of the signal that interrupted the trial."""
         return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
-        return flattened(_without_places(self.config))
+        return flattened(without_places(self.config))
 
 
 def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
@@ -141,12 +148,31 @@ def run_sweep(
         try:
             with closing(executor.run(tasks)) as outcomes:
                 for outcome in outcomes:
+                    if outcome.error:
+                        _record_failure(todo[outcome.task.name].directory, outcome.error)
                     on_outcome(todo[outcome.task.name], outcome)
                     if outcome.value == "interrupted":
                         return todo[outcome.task.name].signal()
         except KeyboardInterrupt:
             return signal.SIGINT
     return 0
+
+
+def read_failure(directory: Path) -> str:
+    """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
+    try:
+        return str(json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{FAILURE} cannot be read"
+
+
+def _record_failure(directory: Path, error: str) -> None:
+    """Keep an error until the trial is run again, so that later tables list it."""
+    with suppress(OSError):  # a full disk is not to end the other trials
+        directory.mkdir(parents=True, exist_ok=True)
+        write_file(directory / FAILURE, canonical_json({"error": error}))
 
 
 def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:
@@ -172,7 +198,7 @@ def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterat
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
     earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    before, now = flattened(_without_places(earlier)), trial.settings()
+    before, now = flattened(without_places(earlier)), trial.settings()
     different = [
         Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
         for key in sorted(before.keys() | now.keys())
@@ -186,7 +212,7 @@ def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
         )
 
 
-def _without_places(config: Config) -> dict[str, Any]:
+def without_places(config: Config) -> dict[str, Any]:
     """The settings that a result depends on: all but the places of files and the device."""
     tables = tomllib.loads(config.to_toml())
     del tables["dataset"]["data_dir"], tables["training"]["device"]

@@ -177,6 +177,18 @@ def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Pa
     assert list(again) == ["fails-seed0"]  # a failure may have passed; a divergence would come again
 
 
+def test_a_failure_stays_on_record_until_the_trial_is_run_again(tmp_path: Path) -> None:
+    rows = {"fails": {"architecture": {"mnist-cnn": {"num_classes": 4}}}, "works": {}}
+    run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("fails",))
+    outcomes, lines = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("works",))
+    assert list(outcomes) == ["works-seed0"]
+    assert lines[0]["status"].startswith("0 of 1 done; seed 0: ConfigError: cannot train mnist-cnn on digits")
+    assert lines[1]["status"] == "done"
+    _, lines = run(sweep_file(tmp_path, rows={"fails": {}, "works": {}}, seeds=[0]), tmp_path / "out")
+    assert [line["status"] for line in lines] == ["done", "done"]
+    assert not (tmp_path / "out" / "trials" / "fails-seed0" / "failure.json").exists()
+
+
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     grid = {
         "optimizer": {"adam": {"learning_rate": [0.003, 0.004]}},
