@@ -128,7 +128,12 @@ def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
     cells = [[title for _, title in COLUMNS]] + [
         [shown(key, line[key]) for key, _ in COLUMNS] for line in lines
     ]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, each column as wide as its widest."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
     )

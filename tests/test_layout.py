@@ -43,12 +43,13 @@ ORDER = [
     "sweep",
     "table",
     "results",
+    "compare",
     "report",
     "api",
     "cli",
 ]
 
-PACKAGES = {"report", "cli"}
+PACKAGES = {"compare", "report", "cli"}
 
 
 def imported(file: Path, package: str) -> set[str]:
