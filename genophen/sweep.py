@@ -134,7 +134,11 @@ def run_sweep(
         ) from None
     with lock:
         rows = {
-            row.name: {**row.tables, "seeds": list(row.seeds), "published": row.published.model_dump()}
+            row.name: {
+                **_unseeded(row.tables),
+                "seeds": list(row.seeds),
+                "published": row.published.model_dump(),
+            }
             for row in sweep.rows
         }
         saved = write_toml({"name": sweep.name, "title": sweep.title, "rows": rows})
@@ -156,6 +160,13 @@ def run_sweep(
         except KeyboardInterrupt:
             return signal.SIGINT
     return 0
+
+
+def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
+    """A row's tables less the base config's seed, which a sweep file has under `seeds`."""
+    copied = merged(tables, {})
+    copied.get("training", {}).pop("seed", None)
+    return copied
 
 
 def read_failure(directory: Path) -> str:

@@ -97,6 +97,13 @@ def test_a_sweep_runs_every_row_with_every_seed_and_ends_in_a_table(tmp_path: Pa
     assert len(as_text(lines).splitlines()) == 3
 
 
+def test_the_saved_sweep_is_a_sweep_file_again(tmp_path: Path) -> None:
+    run(sweep_file(tmp_path, config=digits_tables(rounds=1, seed=7)), tmp_path / "out", only=("ConvModel",))
+    again = read_sweep(tmp_path / "out" / "sweep.toml")
+    assert [(row.name, row.seeds) for row in again.rows] == [("Hyper4_4", (0, 1)), ("ConvModel", (0,))]
+    assert run(tmp_path / "out" / "sweep.toml", tmp_path / "out", only=("ConvModel",))[0] == {}
+
+
 def test_finished_trials_are_not_run_again_and_unrun_rows_say_so(tmp_path: Path) -> None:
     file, out = sweep_file(tmp_path), tmp_path / "out"
     outcomes, lines = run(file, out, only=("ConvModel",))
