@@ -160,7 +160,7 @@ def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
     enough = len(seeds) >= MIN_SEEDS
     p = paired_t_test(differences) if enough else None
     if not enough:
-        no_claim = f"n too small: {len(seeds)} seeds in common, {MIN_SEEDS} are needed"
+        no_claim = f"n too small (seeds in common: {len(seeds)}; needed: {MIN_SEEDS})"
     elif p is None:
         no_claim = "the difference is the same with every seed, so that its spread cannot be estimated"
     else:

@@ -77,7 +77,7 @@ def unequal(groups: Sequence[Group]) -> list[str]:
     for aspect in _ASPECTS:
         if not all(aspect.same(*pair) for pair in itertools.combinations(finished, 2)):
             values = "; ".join(f"{group.name}: {_shown(aspect.value(group))}" for group in finished)
-            warnings.append(f"{aspect.name} differ, so {aspect.why} ({values})")
+            warnings.append(f"not equal: {aspect.name} ({values}); {aspect.why}")
     for first, second in itertools.combinations(finished, 2):
         if first.settings == second.settings:
             warnings.append(f"{first.name} and {second.name} have the same settings")
@@ -98,7 +98,7 @@ def _within(group: Group) -> list[str]:
     if group.left_out:
         seeds = "; ".join(f"seed {run.seed}: {run.reason}" for run in group.left_out)
         warnings.append(
-            f"{group.name}: {len(group.left_out)} runs count in no statistic ({seeds}); "
+            f"runs of {group.name} that count in no statistic: {seeds}; "
             "if they are not missing by chance, what is left flatters the group"
         )
     return warnings

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2002), less the yellow.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
 _LINES = ["-", "--", "-.", ":"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 #: Costs that differ by more than this factor are drawn on a logarithmic axis.
 _LOG_FROM = 10.0
 
@@ -41,29 +41,36 @@ def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve])
 def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 5), layout="constrained")
-    axis = figure.subplots()
-    for curve in curves:
-        style = styles[curve.group]
-        colour = COLOURS[style % len(COLOURS)]
-        axis.plot(
-            curve.cost,
-            100 * curve.mean,
-            color=colour,
-            drawstyle="steps-post",
-            linestyle=_LINES[style % len(_LINES)],
-            label=_label(curve.group),
-        )
-        axis.fill_between(
-            curve.cost, 100 * curve.low, 100 * curve.high, color=colour, alpha=0.2, linewidth=0, step="post"
-        )
-    _scale(axis, [end for curve in curves if (end := float(curve.cost[-1])) > 0])
-    axis.set_xlabel(title)
-    axis.set_ylabel("best validation accuracy so far (%)")
-    axis.set_title("Mean over seeds; band: lowest to highest seed", fontsize=10)
-    axis.grid(alpha=0.3)
-    _legend(figure, axis)
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    whole, ends = figure.subplots(1, 2)
+    for axis in (whole, ends):
+        for curve in curves:
+            _draw_curve(axis, curve, styles[curve.group])
+        _scale(axis, [end for curve in curves if (end := float(curve.cost[-1])) > 0])
+        axis.set_xlabel(title)
+        axis.grid(alpha=0.3)
+    whole.set_ylabel("best validation accuracy so far (%)")
+    ends.set_title("the same, close up", fontsize=10)
+    low, high = min(c.low[-1] for c in curves), max(c.high[-1] for c in curves)
+    margin = max(high - low, 0.005)
+    ends.set_ylim(100 * (low - margin), 100 * (high + margin / 4))
+    figure.suptitle("Mean over seeds; band: lowest to highest seed", fontsize=10)
+    _legend(figure, whole)
     return figure
+
+
+def _draw_curve(axis: Axes, curve: Curve, style: int) -> None:
+    colour = COLOURS[style % len(COLOURS)]
+    axis.plot(
+        curve.cost,
+        100 * curve.mean,
+        color=colour,
+        drawstyle="steps-post",
+        linestyle=_LINES[style % len(_LINES)],
+        label=_label(curve.group),
+    )
+    low, high = 100 * curve.low, 100 * curve.high
+    axis.fill_between(curve.cost, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
 
 
 def _draw_parameters(comparison: Comparison, styles: dict[str, int]) -> Figure:

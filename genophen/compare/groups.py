@@ -165,10 +165,10 @@ def _name(own: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
 def _model(settings: Mapping[str, Any]) -> str:
     """The genotype as the published tables call it."""
     name = str(settings["genotype.name"])
-    if name == "direct":
-        return "ConvModel"
-    sizes = [settings.get(f"genotype.{name}.{size}") for size in ("embedding_dim", "projection_dim")]
-    return f"Hyper{sizes[0]}_{sizes[1]}" if name == "hypernetwork" and None not in sizes else name
+    embedding_dim = settings.get("genotype.hypernetwork.embedding_dim")
+    if name == "hypernetwork" and embedding_dim is not None:
+        return f"Hyper{embedding_dim}_{settings.get('genotype.hypernetwork.projection_dim', embedding_dim)}"
+    return "ConvModel" if name == "direct" else name
 
 
 def _check_comparable(groups: Sequence[Group]) -> None:
