@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -494,17 +495,17 @@ def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture
     assert float(last["mean"]) == pytest.approx(adam["validation_accuracy_mean"])
     assert float(last["cost"]) == adam["sample_evaluations_mean"]
 
-    # A second look reads the predictions; changed ones are made again; lost weights are a warning.
+    # A second look reads the predictions; damaged ones and those of other weights are made again; lost weights
+    # are a warning.
     files = {file.name: file.read_bytes() for file in out.iterdir()}
     (kept,) = (runs[0] / "predictions").glob("*.safetensors")
     kept.write_bytes(b"\x00" + kept.read_bytes()[1:])
-    (runs[1] / "predictions" / "manifest.json").unlink()
-    for file in (runs[1] / "best").iterdir():
-        file.unlink()
-    (runs[1] / "best").rmdir()
+    shutil.rmtree(runs[1] / "best")
+    shutil.rmtree(runs[3] / "predictions")
+    shutil.copytree(runs[2] / "predictions", runs[3] / "predictions")
     assert command(*runs, "--out", out) == 0
     captured = capsys.readouterr()
-    assert captured.err == f"evaluating {runs[0]} on the test images\n"
+    assert captured.err == "".join(f"evaluating {run} on the test images\n" for run in (runs[0], runs[3]))
     assert f"{runs[1]} takes no part in the bootstrap: its weights, best/, are gone" in captured.out
     unchanged = {"curves.csv", "accuracy_by_seconds.svg", "accuracy_by_parameters.svg"}
     assert all((out / name).read_bytes() == files[name] for name in unchanged)
