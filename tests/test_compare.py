@@ -295,6 +295,8 @@ def test_rows_of_a_sweep_are_groups_and_what_is_not_done_is_listed(tmp_path: Pat
         "third-seed0": "not run",
         "third-seed1": "unfinished",
     }
+    assert comparison.pairs[0].no_claim == "no run of other is finished"
+    assert comparison.pairs[1].different_settings == []  # nobody knows those of a row that was not run
     text = as_text(comparison)
     assert "- other, seed 1: failed: MemoryError: all of it" in text
     assert "runs of adam that count in no statistic: seed 1: diverged" in text
@@ -495,8 +497,8 @@ def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture
     assert float(last["mean"]) == pytest.approx(adam["validation_accuracy_mean"])
     assert float(last["cost"]) == adam["sample_evaluations_mean"]
 
-    # A second look reads the predictions; damaged ones and those of other weights are made again; lost weights
-    # are a warning.
+    # A second look reads the predictions; damaged ones and those of other weights are made again; weights
+    # that are gone are a warning.
     files = {file.name: file.read_bytes() for file in out.iterdir()}
     (kept,) = (runs[0] / "predictions").glob("*.safetensors")
     kept.write_bytes(b"\x00" + kept.read_bytes()[1:])

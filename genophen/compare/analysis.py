@@ -157,9 +157,12 @@ def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
     one, other = first.by_seed, second.by_seed
     seeds = sorted(one.keys() & other.keys())
     differences = [one[seed].test_accuracy - other[seed].test_accuracy for seed in seeds]
+    known = bool(first.settings and second.settings)
     enough = len(seeds) >= MIN_SEEDS
     p = paired_t_test(differences) if enough else None
-    if not enough:
+    if empty := [group.name for group in (first, second) if not group.runs]:
+        no_claim = f"no run of {' and of '.join(empty)} is finished"
+    elif not enough:
         no_claim = f"n too small (seeds in common: {len(seeds)}; needed: {MIN_SEEDS})"
     elif p is None:
         no_claim = "the difference is the same with every seed, so that its spread cannot be estimated"
@@ -174,7 +177,7 @@ def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
         p=p,
         p_holm=None,
         bootstrap=_bootstrap(first, second, correct),
-        different_settings=differing(first.settings, second.settings),
+        different_settings=differing(first.settings, second.settings) if known else [],
         cautions=cautions(first, second),
         no_claim=no_claim,
     )
