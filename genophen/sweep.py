@@ -7,13 +7,14 @@ import shutil
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from genophen.checkpoint import canonical_json, write_file
 from genophen.config import Config, PluginLookup, resolve_config
 from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.executor import Executor, Outcome, Task
@@ -25,6 +26,8 @@ from genophen.training import run_config
 
 #: Statuses of `result.json` with which a trial is over; others are run again.
 FINISHED = ("completed", "stopped-early", "diverged")
+#: In a trial's folder: how its last attempt failed.
+FAILURE = "failure.json"
 
 
 @dataclass(frozen=True)
@@ -44,47 +47,32 @@ class Trial:
             return None
         return result if isinstance(result, dict) and result.get("status") in FINISHED else None
 
+    def failure(self) -> str:
+        """Why the trial ended without a result the last time it was run; empty where it did not."""
+        return "" if self.result() is not None else read_failure(self.directory)
+
     def signal(self) -> int:
         """The number of the signal that interrupted the trial."""
         return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
-        return flattened(_without_places(self.config))
+        return flattened(without_places(self.config))
 
 
-def plan(
-    sweep: Sweep, out: Path, plugins: PluginLookup, only: Sequence[str] = (), seeds: Sequence[int] = ()
-) -> list[Trial]:
-    """The trials of a sweep, row by row: all, or those of the rows and seeds named.
+def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
+    """All trials of a sweep, row by row.
 
     Raises:
-        ConfigError: for a row whose config cannot be used, with every mistake in it; and for a row in `only`
-            that the sweep does not have.
+        ConfigError: for rows whose config cannot be used, with every mistake in them.
     """
-    names = [row.name for row in sweep.rows]
-    for name in only:
-        if name not in names:
-            raise ConfigError(
-                f"cannot run the row {name!r}",
-                found="no row of that name",
-                allowed=", ".join(names),
-                next_step=nearest(name, names),
-            )
-    for seed in seeds:
-        if all(seed not in row.seeds for row in sweep.rows):
-            every = sorted({known for row in sweep.rows for known in row.seeds})
-            raise ConfigError(
-                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, every))
-            )
     trials, problems = [], []
     for row in sweep.rows:
         try:
             for seed in row.seeds:
                 tables = merged(row.tables, {"training": {"seed": seed}})
                 config = resolve_config(tables, plugins, f"of row {row.name!r}")
-                if (not only or row.name in only) and (not seeds or seed in seeds):
-                    trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+                trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
         except ConfigError as error:
             problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
     if problems:
@@ -93,6 +81,34 @@ def plan(
     if twice := {place.name for place in places if places.count(place) > 1}:
         raise ConfigError("cannot plan the sweep", found=f"two trials would share {', '.join(sorted(twice))}")
     return trials
+
+
+def select(trials: Sequence[Trial], only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Trial]:
+    """The trials of the rows and seeds named; all rows, all seeds, where none is named.
+
+    Raises:
+        ConfigError: for a row or a seed that no trial has.
+    """
+    names = list(dict.fromkeys(trial.row.name for trial in trials))
+    for name in only:
+        if name not in names:
+            raise ConfigError(
+                f"cannot run the row {name!r}",
+                found="no row of that name",
+                allowed=", ".join(names),
+                next_step=nearest(name, names),
+            )
+    every = {trial.seed for trial in trials}
+    for seed in seeds:
+        if seed not in every:
+            raise ConfigError(
+                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, sorted(every)))
+            )
+    return [
+        trial
+        for trial in trials
+        if (not only or trial.row.name in only) and (not seeds or trial.seed in seeds)
+    ]
 
 
 def run_sweep(
@@ -118,7 +134,11 @@ def run_sweep(
         ) from None
     with lock:
         rows = {
-            row.name: {**row.tables, "seeds": list(row.seeds), "published": row.published.model_dump()}
+            row.name: {
+                **_unseeded(row.tables),
+                "seeds": list(row.seeds),
+                "published": row.published.model_dump(),
+            }
             for row in sweep.rows
         }
         saved = write_toml({"name": sweep.name, "title": sweep.title, "rows": rows})
@@ -132,12 +152,38 @@ def run_sweep(
         try:
             with closing(executor.run(tasks)) as outcomes:
                 for outcome in outcomes:
+                    if outcome.error:
+                        _record_failure(todo[outcome.task.name].directory, outcome.error)
                     on_outcome(todo[outcome.task.name], outcome)
                     if outcome.value == "interrupted":
                         return todo[outcome.task.name].signal()
         except KeyboardInterrupt:
             return signal.SIGINT
     return 0
+
+
+def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
+    """A row's tables less the base config's seed, which a sweep file has under `seeds`."""
+    copied = merged(tables, {})
+    copied.get("training", {}).pop("seed", None)
+    return copied
+
+
+def read_failure(directory: Path) -> str:
+    """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
+    try:
+        return str(json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{FAILURE} cannot be read"
+
+
+def _record_failure(directory: Path, error: str) -> None:
+    """Keep an error until the trial is run again, so that later tables list it."""
+    with suppress(OSError):  # a full disk is not to end the other trials
+        directory.mkdir(parents=True, exist_ok=True)
+        write_file(directory / FAILURE, canonical_json({"error": error}))
 
 
 def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:
@@ -163,7 +209,7 @@ def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterat
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
     earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    before, now = flattened(_without_places(earlier)), trial.settings()
+    before, now = flattened(without_places(earlier)), trial.settings()
     different = [
         Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
         for key in sorted(before.keys() | now.keys())
@@ -177,7 +223,7 @@ def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
         )
 
 
-def _without_places(config: Config) -> dict[str, Any]:
+def without_places(config: Config) -> dict[str, Any]:
     """The settings that a result depends on: all but the places of files and the device."""
     tables = tomllib.loads(config.to_toml())
     del tables["dataset"]["data_dir"], tables["training"]["device"]

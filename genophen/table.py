@@ -34,9 +34,9 @@ def sweep_rows(
 ) -> list[dict[str, Any]]:
     """One line a row: mean and standard deviation over the seeds that are done, and what was published.
 
-    `failures` has the error of each trial that ended without a result, by its folder's name. A trial that
-    failed or diverged counts in no mean. Trials of an `earlier` table of the same sweep are taken over where
-    they have not been run again.
+    `failures` has the error of each trial that ended without a result just now, by its folder's name; those
+    of earlier sittings are on record in the folders. A trial that failed or diverged counts in no mean.
+    Trials of an `earlier` table of the same sweep are taken over where they have not been run again.
     """
     kept = {line["model"]: line.get("trials", []) for line in earlier}
     return [
@@ -60,6 +60,8 @@ def _line(
             problems[trial.seed] = str(result["status"])
         elif result is not None:
             records[trial.seed] = _record(trial.seed, result, trial.settings())
+        elif failure := trial.failure():
+            problems[trial.seed] = failure
     done = [records[seed] for seed in sorted(records)]
     accuracies = [record["test_accuracy"] for record in done]
     return {
@@ -126,7 +128,12 @@ def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
     cells = [[title for _, title in COLUMNS]] + [
         [shown(key, line[key]) for key, _ in COLUMNS] for line in lines
     ]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, each column as wide as its widest."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     return "\n".join(
         "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
     )

@@ -48,12 +48,13 @@ ORDER = [
     "sweep",
     "table",
     "results",
+    "compare",
     "report",
     "api",
     "cli",
 ]
 
-PACKAGES = {"report", "cli"}
+PACKAGES = {"compare", "report", "cli"}
 
 
 def imported(file: Path, package: str) -> set[str]:

@@ -22,7 +22,7 @@ from genophen.cli import main
 from genophen.executor import Outcome, Task
 from genophen.plugins import load_plugins
 from genophen.results import read_results
-from genophen.sweep import Trial, plan, run_sweep
+from genophen.sweep import Trial, plan, run_sweep, select
 from genophen.sweep_file import merged, read_sweep
 from genophen.table import as_csv, as_markdown, as_text, sweep_rows
 from genophen.toml import read_toml, write_toml
@@ -53,11 +53,12 @@ def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tup
     def note(trial: Trial, outcome: Outcome) -> None:
         outcomes[trial.directory.name] = outcome
 
-    trials = plan(sweep, out, plugins, only)
-    interrupted = run_sweep(sweep, trials, out, plugins.get("executor", executor).cls(jobs), [], note)
+    every = plan(sweep, out, plugins)
+    executing = plugins.get("executor", executor).cls(jobs)
+    interrupted = run_sweep(sweep, select(every, only), out, executing, [], note)
     assert not interrupted
     failures = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
-    return outcomes, sweep_rows(sweep.rows, plan(sweep, out, plugins), failures)
+    return outcomes, sweep_rows(sweep.rows, every, failures)
 
 
 def without_seconds(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -94,6 +95,13 @@ def test_a_sweep_runs_every_row_with_every_seed_and_ends_in_a_table(tmp_path: Pa
     assert float(read[0]["test_accuracy_mean"]) == hyper["test_accuracy_mean"]
     assert read[0]["seeds"] == "0 1"
     assert len(as_text(lines).splitlines()) == 3
+
+
+def test_the_saved_sweep_is_a_sweep_file_again(tmp_path: Path) -> None:
+    run(sweep_file(tmp_path, config=digits_tables(rounds=1, seed=7)), tmp_path / "out", only=("ConvModel",))
+    again = read_sweep(tmp_path / "out" / "sweep.toml")
+    assert [(row.name, row.seeds) for row in again.rows] == [("Hyper4_4", (0, 1)), ("ConvModel", (0,))]
+    assert run(tmp_path / "out" / "sweep.toml", tmp_path / "out", only=("ConvModel",))[0] == {}
 
 
 def test_finished_trials_are_not_run_again_and_unrun_rows_say_so(tmp_path: Path) -> None:
@@ -176,6 +184,18 @@ def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Pa
     assert list(again) == ["fails-seed0"]  # a failure may have passed; a divergence would come again
 
 
+def test_a_failure_stays_on_record_until_the_trial_is_run_again(tmp_path: Path) -> None:
+    rows = {"fails": {"architecture": {"mnist-cnn": {"num_classes": 4}}}, "works": {}}
+    run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("fails",))
+    outcomes, lines = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("works",))
+    assert list(outcomes) == ["works-seed0"]
+    assert lines[0]["status"].startswith("0 of 1 done; seed 0: ConfigError: cannot train mnist-cnn on digits")
+    assert lines[1]["status"] == "done"
+    _, lines = run(sweep_file(tmp_path, rows={"fails": {}, "works": {}}, seeds=[0]), tmp_path / "out")
+    assert [line["status"] for line in lines] == ["done", "done"]
+    assert not (tmp_path / "out" / "trials" / "fails-seed0" / "failure.json").exists()
+
+
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     grid = {
         "optimizer": {"adam": {"learning_rate": [0.003, 0.004]}},
@@ -227,12 +247,12 @@ def test_mistakes_of_all_rows_are_named_at_once(tmp_path: Path) -> None:
 
 def test_an_unknown_row_suggests_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="did you mean Hyper4_4"):
-        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), only=["Hyper4_5"])
+        select(plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins()), only=["Hyper4_5"])
 
 
 def test_a_seed_that_no_row_has_is_refused(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="no row has it") as caught:
-        plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins(), seeds=[9])
+        select(plan(read_sweep(sweep_file(tmp_path)), tmp_path / "out", load_plugins()), seeds=[9])
     assert caught.value.allowed == "0, 1"
 
 

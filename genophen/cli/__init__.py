@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from genophen import __version__
+from genophen.cli.compare import compare
 from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
 from genophen.cli.params import params
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (run, evaluate, params, sweep, report, plugins, doctor):
+for command in (run, evaluate, params, sweep, compare, report, plugins, doctor):
     cli.add_command(command)
 
 

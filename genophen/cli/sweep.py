@@ -78,12 +78,13 @@ def sweep(
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
     from genophen.results import check_same_settings, read_results, write_results
-    from genophen.sweep import plan, run_sweep
+    from genophen.sweep import plan, run_sweep, select
     from genophen.sweep_file import read_sweep
 
     plugins = load_all_plugins(plugin_files)
     definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
-    trials, every = plan(definition, out, plugins, only, seeds), plan(definition, out, plugins)
+    every = plan(definition, out, plugins)
+    trials = select(every, only, seeds)
     earlier = read_results(results, definition.name) if results else []
     if results:
         check_same_settings(earlier, every, results / f"{definition.name}.json")

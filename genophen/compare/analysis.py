@@ -1,0 +1,200 @@
+"""From groups of runs to a comparison: a summary of each group, every pair, and what makes them unequal."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genophen.compare.cautions import cautions, unequal
+from genophen.compare.groups import Group, differing
+from genophen.compare.statistics import (
+    BOOTSTRAP_DRAWS,
+    MIN_SEEDS,
+    Interval,
+    bootstrap_images,
+    holm,
+    paired_t_test,
+    t_interval,
+)
+from genophen.errors import ConfigError, nearest
+
+#: Of a run, by its directory: on which test images it is right.
+Correct = Mapping[Path, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One group over its seeds. Accuracies are fractions; costs are means over seeds."""
+
+    name: str
+    n: int
+    seeds: list[int]
+    test_accuracies: dict[int, float]
+    test_accuracy_mean: float | None
+    test_accuracy_std: float | None
+    test_accuracy_interval: Interval | None
+    validation_accuracy_mean: float | None
+    sample_evaluations_mean: float | None
+    backward_samples_mean: float | None
+    wall_seconds_mean: float | None
+    kernel_parameters: int | None
+    total_parameters: int | None
+    searched_parameters: int | None
+    directories: list[str]
+    left_out: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """The interval of a difference over draws of test images, the trained networks held fixed."""
+
+    interval: Interval
+    images: int
+    seeds: list[int]
+    draws: int
+
+
+@dataclass(frozen=True)
+class PairSummary:
+    """Two groups: `difference` is first less second, over the seeds that both have."""
+
+    first: str
+    second: str
+    seeds: list[int]
+    difference: float | None
+    interval: Interval | None
+    p: float | None
+    p_holm: float | None
+    bootstrap: Bootstrap | None
+    different_settings: list[str]
+    cautions: list[str]
+    #: Why no claim is made; empty where one is.
+    no_claim: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    groups: list[GroupSummary]
+    pairs: list[PairSummary]
+    warnings: list[str]
+
+
+def pairs_of(groups: Sequence[Group], baseline: str | None = None) -> list[tuple[Group, Group]]:
+    """Every pair of groups, or each group with the baseline.
+
+    Raises:
+        ConfigError: for a baseline that is no group.
+    """
+    if baseline is None:
+        return list(itertools.combinations(groups, 2))
+    names = [group.name for group in groups]
+    if baseline not in names:
+        raise ConfigError(
+            f"cannot compare with the baseline {baseline!r}",
+            found="no group of that name",
+            allowed="; ".join(names),
+            next_step=nearest(baseline, names),
+        )
+    base = groups[names.index(baseline)]
+    return [(group, base) for group in groups if group is not base]
+
+
+def analyse(
+    groups: Sequence[Group],
+    pairs: Sequence[tuple[Group, Group]],
+    correct: Correct,
+    notes: Sequence[str] = (),
+) -> Comparison:
+    """Sum up the groups and compare the pairs.
+
+    `notes` are further warnings. Runs without an entry in `correct` take no part in the bootstrap.
+    """
+    summaries = [_pair(first, second, correct) for first, second in pairs]
+    corrected = iter(holm([pair.p for pair in summaries if pair.p is not None]))
+    summaries = [pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in summaries]
+    return Comparison([_summary(group) for group in groups], summaries, [*unequal(groups), *notes])
+
+
+def _summary(group: Group) -> GroupSummary:
+    runs = group.runs
+    accuracies = [run.test_accuracy for run in runs]
+    parameters = runs[0].result.parameters if runs else None
+    return GroupSummary(
+        name=group.name,
+        n=len(runs),
+        seeds=[run.seed for run in runs],
+        test_accuracies={run.seed: run.test_accuracy for run in runs},
+        test_accuracy_mean=_mean(accuracies),
+        test_accuracy_std=statistics.stdev(accuracies) if len(runs) > 1 else None,
+        test_accuracy_interval=t_interval(accuracies),
+        validation_accuracy_mean=_mean([run.result.validation_accuracy or 0.0 for run in runs]),
+        sample_evaluations_mean=_mean([run.result.sample_evaluations for run in runs]),
+        backward_samples_mean=_mean([run.result.backward_samples for run in runs]),
+        wall_seconds_mean=_mean([run.result.wall_seconds for run in runs]),
+        kernel_parameters=parameters.kernel if parameters else None,
+        total_parameters=parameters.total if parameters else None,
+        searched_parameters=parameters.searched if parameters else None,
+        directories=[str(run.directory) for run in runs],
+        left_out=[
+            {"directory": str(run.directory), "seed": run.seed, "reason": run.reason}
+            for run in group.left_out
+        ],
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
+
+
+def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
+    one, other = first.by_seed, second.by_seed
+    seeds = sorted(one.keys() & other.keys())
+    differences = [one[seed].test_accuracy - other[seed].test_accuracy for seed in seeds]
+    known = bool(first.settings and second.settings)
+    enough = len(seeds) >= MIN_SEEDS
+    p = paired_t_test(differences) if enough else None
+    if empty := [group.name for group in (first, second) if not group.runs]:
+        no_claim = f"no run of {' and of '.join(empty)} is finished"
+    elif not enough:
+        no_claim = f"n too small (seeds in common: {len(seeds)}; needed: {MIN_SEEDS})"
+    elif p is None:
+        no_claim = "the difference is the same with every seed, so that its spread cannot be estimated"
+    else:
+        no_claim = ""
+    return PairSummary(
+        first=first.name,
+        second=second.name,
+        seeds=seeds,
+        difference=_mean(differences),
+        interval=t_interval(differences) if p is not None else None,
+        p=p,
+        p_holm=None,
+        bootstrap=_bootstrap(first, second, correct),
+        different_settings=differing(first.settings, second.settings) if known else [],
+        cautions=cautions(first, second),
+        no_claim=no_claim,
+    )
+
+
+def _bootstrap(first: Group, second: Group, correct: Correct) -> Bootstrap | None:
+    """None where no seed has the predictions of both, on the same images."""
+    pairs = [
+        (seed, correct[one.directory], correct[other.directory])
+        for seed, one in first.by_seed.items()
+        if (other := second.by_seed.get(seed)) is not None
+        and {one.directory, other.directory} <= correct.keys()
+        and one.environment.dataset == other.environment.dataset
+        and len(correct[one.directory]) == len(correct[other.directory])
+    ]
+    if not pairs:
+        return None
+    differences = np.mean([one.astype(float) - other for _, one, other in pairs], axis=0)  # (images,)
+    seeds = [seed for seed, _, _ in pairs]
+    return Bootstrap(bootstrap_images(differences), len(differences), seeds, BOOTSTRAP_DRAWS)

@@ -1,0 +1,132 @@
+"""The figures of a comparison: accuracy against sample evaluations, seconds and numbers of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genophen.compare.analysis import Comparison, GroupSummary
+from genophen.compare.curves import AXES, Curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Colours that people with any colour vision tell apart (M. Okabe and K. Ito, 2002), less the yellow.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+_LINES = ["-", "--", "-.", ":"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+#: Costs that differ by more than this factor are drawn on a logarithmic axis.
+_LOG_FROM = 10.0
+
+
+def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve]) -> list[str]:
+    """Draw every figure as PNG and SVG; the names of the PNG files."""
+    from matplotlib import rc_context
+
+    styles = {group.name: index for index, group in enumerate(comparison.groups)}
+    figures = {
+        f"accuracy_by_{axis}": _draw_curves(title, [c for c in curves if c.axis == axis], styles)
+        for axis, title in AXES.items()
+    }
+    figures["accuracy_by_parameters"] = _draw_parameters(comparison, styles)
+    for name, figure in figures.items():
+        with rc_context({"svg.hashsalt": "genophen", "svg.fonttype": "none"}):
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        figure.savefig(folder / f"{name}.png", dpi=150)
+    return [f"{name}.png" for name in figures]
+
+
+def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    whole, ends = figure.subplots(1, 2)
+    for axis in (whole, ends):
+        for curve in curves:
+            _draw_curve(axis, curve, styles[curve.group])
+        _scale(axis, [end for curve in curves if (end := float(curve.cost[-1])) > 0])
+        axis.set_xlabel(title)
+        axis.grid(alpha=0.3)
+    whole.set_ylabel("best validation accuracy so far (%)")
+    ends.set_title("the same, close up", fontsize=10)
+    low, high = min(c.low[-1] for c in curves), max(c.high[-1] for c in curves)
+    margin = max(high - low, 0.005)
+    ends.set_ylim(100 * (low - margin), 100 * (high + margin / 4))
+    figure.suptitle("Mean over seeds; band: lowest to highest seed", fontsize=10)
+    _legend(figure, whole)
+    return figure
+
+
+def _draw_curve(axis: Axes, curve: Curve, style: int) -> None:
+    colour = COLOURS[style % len(COLOURS)]
+    axis.plot(
+        curve.cost,
+        100 * curve.mean,
+        color=colour,
+        drawstyle="steps-post",
+        linestyle=_LINES[style % len(_LINES)],
+        label=_label(curve.group),
+    )
+    low, high = 100 * curve.low, 100 * curve.high
+    axis.fill_between(curve.cost, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
+
+
+def _draw_parameters(comparison: Comparison, styles: dict[str, int]) -> Figure:
+    from matplotlib.figure import Figure
+
+    kinds: dict[str, Callable[[GroupSummary], int | None]] = {
+        "numbers trained or searched": lambda group: group.searched_parameters,
+        "kernel parameters": lambda group: group.kernel_parameters,
+    }
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, (title, count) in zip(axes, kinds.items(), strict=True):
+        for group in comparison.groups:
+            if group.test_accuracy_mean is None:
+                continue
+            mean, style = group.test_accuracy_mean, styles[group.name]
+            values = list(group.test_accuracies.values())
+            axis.errorbar(
+                count(group),
+                100 * mean,
+                yerr=[[100 * (mean - min(values))], [100 * (max(values) - mean)]],
+                fmt=_MARKERS[style % len(_MARKERS)],
+                color=COLOURS[style % len(COLOURS)],
+                capsize=3,
+                label=_label(group.name),
+            )
+        _scale(axis, [n for group in comparison.groups if (n := count(group))])
+        axis.set_xlabel(title)
+        axis.margins(x=0.15)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("test accuracy (%)")
+    figure.suptitle("Mean over seeds; bar: lowest to highest seed", fontsize=10)
+    _legend(figure, axes[0])
+    return figure
+
+
+def _legend(figure: Figure, axis: Axes) -> None:
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(3, max(1, len(labels))), frameon=False
+    )
+
+
+def _scale(axis: Axes, costs: Sequence[float]) -> None:
+    """A logarithmic axis where the groups' costs are far apart; few ticks, with separators."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    if costs and max(costs) > _LOG_FROM * min(costs):
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0), numticks=8))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(6))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+def _label(name: str) -> str:
+    """A group's name for matplotlib: no formula between dollar signs, no hidden leading underscore."""
+    return " " * name.startswith("_") + name.replace("$", r"\$")

@@ -1,0 +1,149 @@
+"""What each run predicts on each test image, kept in its directory so that a second look is quick."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genophen.batches import EvaluationBatches
+from genophen.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
+from genophen.compare.groups import Group
+from genophen.compare.records import Run
+from genophen.config import resolve_config
+from genophen.errors import DamagedError, GenophenError
+from genophen.experiment import Experiment, Notify, assemble
+from genophen.plugins import Plugins
+from genophen.rundir import RunDirectory, load_state
+from genophen.toml import assign, read_toml
+
+#: In the run directory, a checkpoint as any other: the predictions, and what they were made from.
+FOLDER = "predictions"
+#: Other devices round otherwise, so that single images may flip.
+_TOLERANCE = 0.001
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where to evaluate, and where the data is; None: as the run's config has it."""
+
+    device: str | None = None
+    data_dir: Path | None = None
+
+
+def read_predictions(
+    groups: Iterable[Group], plugins: Plugins, places: Places, notify: Notify
+) -> tuple[dict[Path, NDArray[np.bool_]], list[str]]:
+    """For each run that can be evaluated here, on which test images it is right; and what is to be warned of.
+
+    Raises:
+        DamagedError: for weights that are not as their run saved them.
+    """
+    correct, warnings = {}, []
+    for run in [run for group in groups for run in group.runs]:
+        if not (run.directory / "best").is_dir():
+            warnings.append(f"{run.directory} takes no part in the bootstrap: its weights, best/, are gone")
+            continue
+        try:
+            found, data_sha256 = correct_images(run, plugins, places, notify)
+        except DamagedError:
+            raise
+        except GenophenError as error:
+            reason = f"{error.attempted}: {error.found}"
+            warnings.append(f"{run.directory} takes no part in the bootstrap: {reason}")
+            continue
+        if data_sha256 != run.environment.dataset.sha256:
+            warnings.append(
+                f"{run.directory} takes no part in the bootstrap: the data here is not what it was trained on"
+            )
+            continue
+        correct[run.directory] = found
+        if abs(float(found.mean()) - run.test_accuracy) > max(1 / len(found), _TOLERANCE) + 1e-9:
+            warnings.append(
+                f"{run.directory} has a test accuracy of {found.mean():.2%} when evaluated again, "
+                f"where its result.json says {run.test_accuracy:.2%}"
+            )
+    return correct, warnings
+
+
+def correct_images(
+    run: Run, plugins: Plugins, places: Places, notify: Notify
+) -> tuple[NDArray[np.bool_], str]:
+    """On which test images the best round of a run is right, shape (images,), and the data set's SHA-256.
+
+    Raises:
+        DamagedError: for weights that are not as the run saved them.
+        GenophenError: where the data cannot be had.
+    """
+    made_from = {
+        "best": _sha256(run.directory / "best" / MANIFEST),
+        "config": _sha256(run.directory / "config.toml"),
+        "dataset": run.environment.dataset.sha256,
+    }
+    kept = _kept(run.directory / FOLDER, made_from)
+    if kept is not None:
+        return kept, made_from["dataset"]
+    notify(f"evaluating {run.directory} on the test images")
+    experiment = _experiment(run, plugins, places)
+    correct = _evaluate(experiment)
+    if experiment.data_sha256 == made_from["dataset"]:
+        with suppress(OSError):  # a run directory that cannot be written is evaluated each time
+            tensors = {"correct": torch.from_numpy(correct)}
+            save_checkpoint(run.directory / FOLDER, "test", tensors, made_from)
+    return correct, experiment.data_sha256
+
+
+def _kept(folder: Path, made_from: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """Predictions from before, if they are whole and from the same weights."""
+    try:
+        tensors, values = load_checkpoint(folder)
+    except DamagedError:
+        return None
+    correct = tensors.get("correct")
+    if values != made_from or correct is None or correct.dtype != torch.bool or correct.dim() != 1:
+        return None
+    kept: NDArray[np.bool_] = correct.numpy()
+    return kept
+
+
+def _experiment(run: Run, plugins: Plugins, places: Places) -> Experiment:
+    files = RunDirectory.open(run.directory)
+    tables = read_toml(files.config)
+    if places.device is not None:
+        assign(tables, ["training", "device"], places.device)
+    if places.data_dir is not None:
+        assign(tables, ["dataset", "data_dir"], str(places.data_dir))
+    tensors, _ = files.load_best()
+    config = resolve_config(tables, plugins, str(files.config))
+    experiment = assemble(config, plugins, lambda note: None)
+    load_state(experiment.phenotype, tensors, files.best)
+    return experiment
+
+
+def _evaluate(experiment: Experiment) -> NDArray[np.bool_]:
+    batches = EvaluationBatches(
+        experiment.data.test,
+        experiment.normalization,
+        experiment.architecture.input_shape,
+        experiment.config.training.evaluation_batch_size,
+    )
+    phenotype = experiment.phenotype.eval()
+    with torch.inference_mode():
+        found = [(phenotype(images).argmax(1) == labels).cpu() for images, labels in batches]
+    correct: NDArray[np.bool_] = torch.cat(found).numpy()
+    return correct
+
+
+def _sha256(path: Path) -> str:
+    """The digest of a file; empty where there is none, which those who read it will say better."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,201 @@
+"""What a comparison reads of a run directory. Every value is checked: files may have been edited by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
+from genophen.errors import DamagedError
+from genophen.options import shown
+from genophen.rundir import RunDirectory
+from genophen.sweep import read_failure, without_places
+from genophen.sweep_file import flattened
+from genophen.toml import read_toml
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    """Part of a JSON file; keys that a comparison does not need may be there too."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Parameters(_Record):
+    total: Count
+    kernel: Count
+    searched: Count
+
+
+class Result(_Record):
+    """`result.json`."""
+
+    status: Literal["completed", "stopped-early", "interrupted", "diverged"]
+    architecture: str
+    genotype: str
+    optimizer: str
+    dataset: str
+    seed: Count
+    validation_accuracy: Fraction | None
+    test_accuracy: Fraction | None
+    parameters: Parameters
+    sample_evaluations: Count
+    backward_samples: Count
+    wall_seconds: Seconds
+
+
+class DatasetRecord(_Record):
+    sha256: str
+
+
+class Machine(_Record):
+    device_name: str
+    threads: Count
+
+    def __str__(self) -> str:
+        return f"{self.device_name}, {self.threads} threads"
+
+
+class Environment(_Record):
+    """`environment.json`."""
+
+    dataset: DatasetRecord
+    machine: Machine
+
+
+class MetricsRow(_Record):
+    """A row of `metrics.jsonl`."""
+
+    round: Count
+    validation_accuracy: Fraction
+    sample_evaluations: Count
+
+
+class TimingsRow(_Record):
+    """A row of `timings.jsonl`."""
+
+    round: Count
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that counts: it came to its end and has a test accuracy."""
+
+    directory: Path
+    seed: int
+    #: All that its result depends on, by dotted key, less the seed.
+    settings: dict[str, Any]
+    result: Result
+    test_accuracy: float
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A run that counts in no statistic, and why."""
+
+    directory: Path
+    seed: int
+    #: None where no config tells.
+    settings: dict[str, Any] | None
+    reason: str
+
+
+def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
+    """A run as its directory records it.
+
+    Raises:
+        ConfigError: for a folder that is no run directory, and a config that cannot be used.
+        DamagedError: for a record that is not what genophen writes, with file and field.
+    """
+    files = RunDirectory.open(directory)
+    config = resolve_config(read_toml(files.config), plugins, str(files.config))
+    seed = config.training.seed
+    settings = flattened(without_places(config))
+    del settings["training.seed"]
+    if not files.result.exists():
+        return LeftOut(directory, seed, settings, why_without_result(directory))
+    result = _read_json(files.result, Result)
+    recorded = {kind: getattr(result, kind) for kind in PLUGIN_KINDS} | {"training.seed": result.seed}
+    configured = {kind: getattr(config, kind).name for kind in PLUGIN_KINDS} | {"training.seed": seed}
+    for key, value in recorded.items():
+        if value != configured[key]:
+            raise _damaged(
+                files.result, f"{key} {value!r}, where config.toml has {configured[key]!r}", "one run's files"
+            )
+    if result.status not in ("completed", "stopped-early"):
+        return LeftOut(directory, seed, settings, result.status)
+    if result.test_accuracy is None or result.validation_accuracy is None:
+        raise _damaged(files.result, f"status {result.status!r} without an accuracy", "test_accuracy = 0.98")
+    environment = _read_json(files.environment, Environment)
+    return Run(directory, seed, settings, result, result.test_accuracy, environment)
+
+
+def why_without_result(directory: Path) -> str:
+    """What became of a run that left no `result.json`."""
+    if failure := read_failure(directory):
+        return f"failed: {failure}"
+    return "unfinished" if directory.exists() else "not run"
+
+
+def read_progress(directory: Path) -> tuple[list[MetricsRow], list[TimingsRow]]:
+    """What a run recorded of each round, and how long each took; rounds stand in order, from the same one.
+
+    Raises:
+        DamagedError: for a row that is not what genophen writes, and rounds that are missing.
+    """
+    files = RunDirectory(directory)
+    metrics = _read_rows(files.metrics, MetricsRow)
+    timings = _read_rows(files.timings, TimingsRow)
+    rounds = [row.round for row in metrics]
+    if not rounds or rounds != sorted(set(rounds)):
+        raise _damaged(files.metrics, f"the rounds {shown(rounds)}", "one row a round, in order")
+    if rounds != [row.round for row in timings]:
+        raise _damaged(files.timings, "other rounds than metrics.jsonl", "one row a round, in order")
+    return metrics, timings
+
+
+def _read_json(path: Path, cls: type[ModelT]) -> ModelT:
+    return _parsed(path, _content(path), cls, "")
+
+
+def _read_rows(path: Path, cls: type[ModelT]) -> list[ModelT]:
+    lines = _content(path).splitlines()
+    return [_parsed(path, line, cls, f"line {number}: ") for number, line in enumerate(lines, 1)]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error.strerror or str(error), "the file as genophen wrote it") from None
+
+
+def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT:
+    try:
+        return cls.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            found = f"{field} is missing"
+        else:
+            found = f"{field} is {shown(first['input'])}" if field else "no JSON object"
+        raise _damaged(path, place + found, first["msg"].removeprefix("Input should be ")) from None
+
+
+def _damaged(path: Path, found: str, allowed: str) -> DamagedError:
+    return DamagedError(
+        f"cannot use {path}",
+        found=found,
+        allowed=allowed,
+        next_step=f"restore the file from a copy, or leave {path.parent} out of the comparison",
+    )

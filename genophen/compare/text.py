@@ -1,0 +1,164 @@
+"""A comparison as text for a terminal, as Markdown and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from genophen.compare.analysis import Comparison, GroupSummary, PairSummary
+from genophen.compare.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_SEEDS, Interval
+from genophen.table import aligned
+
+Table = list[list[str]]
+
+_ACCURACY_HEAD = ["Group", "n", "Seeds", "Test accuracy", "Std", "95% over seeds", "Validation"]
+_COST_HEAD = [
+    "Group",
+    "Sample evaluations",
+    "Backward samples",
+    "Seconds",
+    "Kernel parameters",
+    "Total",
+    "Searched",
+]
+_PAIR_HEAD = ["Pair", "Seeds", "Difference", "95% over seeds", "p", "p (Holm)", "95% over test images"]
+_NOTES = [
+    "Accuracies in per cent, differences in points (first less second); costs are means over seeds.",
+    f"Over seeds: Student's t, n - 1 degrees of freedom, for pairs on the differences seed by seed. Under "
+    f"{MIN_SEEDS} seeds in common n is too small, and no claim is made.",
+    f"Over test images: percentiles of {BOOTSTRAP_DRAWS:,} draws of the test images, the trained "
+    "networks held fixed. This covers the draw of test images, not that of seeds.",
+]
+
+
+def as_text(comparison: Comparison) -> str:
+    """The comparison for a terminal."""
+    return _document(comparison, aligned, str.upper)
+
+
+def as_markdown(comparison: Comparison, figures: Sequence[str] = ()) -> str:
+    """The comparison as a Markdown page, with figures by their file names."""
+    page = _document(comparison, _piped, lambda title: f"## {title}")
+    images = [f"![{name.partition('.')[0].replace('_', ' ')}]({name})" for name in figures]
+    return "\n\n".join(["# Comparison", page, *images]) + "\n"
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison with its conclusions in words; accuracies are fractions, unrounded."""
+    pairs = [{**asdict(pair), "conclusion": conclusion(pair, comparison)} for pair in comparison.pairs]
+    return {
+        "format": 1,
+        "confidence": CONFIDENCE,
+        "groups": [asdict(group) for group in comparison.groups],
+        "pairs": pairs,
+        "warnings": comparison.warnings,
+        "notes": _NOTES,
+    }
+
+
+def conclusion(pair: PairSummary, comparison: Comparison) -> str:
+    """Who is ahead, by how much, and whether the interval over seeds excludes 0; or why no claim is made."""
+    unequal = f" Not equal: {', '.join(pair.cautions)}." if pair.cautions else ""
+    if pair.interval is None or pair.difference is None or pair.p is None or pair.p_holm is None:
+        return f"{pair.first} and {pair.second}: {pair.no_claim}.{unequal}"
+    low, high = pair.interval
+    ahead, behind = pair.first, pair.second
+    if pair.difference < 0:
+        ahead, behind, low, high = pair.second, pair.first, -high, -low
+    tests = sum(other.p is not None for other in comparison.pairs)
+    p = f"p = {_p(pair.p)}"
+    if tests > 1:
+        p += f", {_p(pair.p_holm)} with Holm's correction for {tests} comparisons"
+    interval = f"95% interval over {len(pair.seeds)} seeds {_interval((low, high))}"
+    lead = f"{abs(100 * pair.difference):.2f} points"
+    if low <= 0:
+        said = f"{ahead} and {behind}: no difference is shown: {ahead} leads by {lead}, but the {interval}"
+        return f"{said} includes 0 ({p}).{unequal}"
+    said = f"{ahead} is ahead of {behind} by {lead}: the {interval} excludes 0 ({p})"
+    if pair.p_holm > 1 - CONFIDENCE:
+        said += ", which is no claim once the number of comparisons is corrected for"
+    return f"{said}.{unequal}"
+
+
+def _document(comparison: Comparison, table: Callable[[Table], str], heading: Callable[[str], str]) -> str:
+    finished = [group for group in comparison.groups if group.n]
+    left_out = [(group.name, run) for group in comparison.groups for run in group.left_out]
+    parts = [
+        heading("Accuracy"),
+        table([_ACCURACY_HEAD, *(_accuracy_row(group) for group in finished)]),
+        heading("Cost"),
+        table([_COST_HEAD, *(_cost_row(group) for group in finished)]),
+        heading("Pairs"),
+        table([_PAIR_HEAD, *(_pair_row(pair) for pair in comparison.pairs)]),
+        "\n".join(f"- {conclusion(pair, comparison)}{_different(pair)}" for pair in comparison.pairs),
+    ]
+    if comparison.warnings:
+        parts += [heading("Warnings"), "\n".join(f"- {text}" for text in comparison.warnings)]
+    if left_out:
+        lines = [
+            f"- {name}, seed {run['seed']}: {run['reason']} ({run['directory']})" for name, run in left_out
+        ]
+        parts += [heading("Not counted"), "\n".join(lines)]
+    parts += [heading("How to read this"), "\n".join(f"- {note}" for note in _NOTES)]
+    return "\n\n".join(parts)
+
+
+def _accuracy_row(group: GroupSummary) -> list[str]:
+    return [
+        group.name,
+        str(group.n),
+        ", ".join(map(str, group.seeds)),
+        _percent(group.test_accuracy_mean),
+        _percent(group.test_accuracy_std),
+        _interval(group.test_accuracy_interval),
+        _percent(group.validation_accuracy_mean),
+    ]
+
+
+def _cost_row(group: GroupSummary) -> list[str]:
+    values = [
+        group.sample_evaluations_mean,
+        group.backward_samples_mean,
+        group.wall_seconds_mean,
+        group.kernel_parameters,
+        group.total_parameters,
+        group.searched_parameters,
+    ]
+    return [group.name, *("" if value is None else f"{value:,.0f}" for value in values)]
+
+
+def _pair_row(pair: PairSummary) -> list[str]:
+    return [
+        f"{pair.first} - {pair.second}",
+        str(len(pair.seeds)),
+        "" if pair.difference is None else f"{100 * pair.difference:+.2f}",
+        _interval(pair.interval) or ("n too small" if len(pair.seeds) < MIN_SEEDS else "no spread"),
+        "" if pair.p is None else _p(pair.p),
+        "" if pair.p_holm is None else _p(pair.p_holm),
+        _interval(pair.bootstrap.interval) if pair.bootstrap else "not computed",
+    ]
+
+
+def _different(pair: PairSummary, most: int = 6) -> str:
+    keys = pair.different_settings
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return f" Settings that differ: {', '.join(keys[:most])}{more}." if keys else ""
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 0.0001 else "under 0.0001"
+
+
+def _piped(rows: Table) -> str:
+    """Rows of cells as a Markdown table, the first being its head."""
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    return "\n".join([lines[0], f"|{'---|' * len(rows[0])}", *lines[1:]])
