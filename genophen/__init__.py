@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from genophen.optimizer import Context, Metrics, Optimizer
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
+    from genophen.population import Population
+    from genophen.readout import RidgeRegression, find_readout
     from genophen.reporter import Reporter, RunInfo
+    from genophen.warm_start import load_weights
 
 _MODULE_OF = {
     "Architecture": "architecture",
@@ -50,8 +53,10 @@ _MODULE_OF = {
     "PathOption": "options",
     "Phenotype": "phenotype",
     "PluginError": "errors",
+    "Population": "population",
     "Problem": "errors",
     "Reporter": "reporter",
+    "RidgeRegression": "readout",
     "RunInfo": "reporter",
     "Split": "dataset",
     "Target": "genotype",
@@ -59,7 +64,9 @@ _MODULE_OF = {
     "TrainBatches": "batches",
     "compile": "api",
     "compile_phenotype": "phenotype",
+    "find_readout": "readout",
     "hookimpl": "hookspecs",
+    "load_weights": "warm_start",
     "no_genes": "genotype",
     "run": "api",
     "run_task": "executor",
@@ -84,8 +91,10 @@ __all__ = [
     "PathOption",
     "Phenotype",
     "PluginError",
+    "Population",
     "Problem",
     "Reporter",
+    "RidgeRegression",
     "RunInfo",
     "Split",
     "Target",
@@ -94,7 +103,9 @@ __all__ = [
     "__version__",
     "compile",
     "compile_phenotype",
+    "find_readout",
     "hookimpl",
+    "load_weights",
     "no_genes",
     "run",
     "run_task",

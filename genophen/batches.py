@@ -134,7 +134,18 @@ class EvaluationBatches:
         self._batch_size = batch_size
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        device = self._normalization.mean.device
         for images, labels in self._split.chunks(self._batch_size):
-            fitted = fit_images(images.to(device), self._input_shape)
-            yield self._normalization(fitted), labels.to(device)
+            yield self._prepared(images, labels)
+
+    def __len__(self) -> int:
+        """All images, not batches."""
+        return len(self._split)
+
+    def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The images (n, C, H, W) and labels (n,) at positions (n,)."""
+        return self._prepared(*self._split.take(positions.to(self._split.images.device)))
+
+    def _prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        device = self._normalization.mean.device
+        fitted = fit_images(images.to(device), self._input_shape)
+        return self._normalization(fitted), labels.to(device)

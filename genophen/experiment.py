@@ -71,11 +71,12 @@ class Experiment:
 
     def evaluate(self, split: str) -> Evaluation:
         """Loss and accuracy on all images of a split, in eval mode, counted apart from the training."""
+        return evaluate(self.phenotype, self.batches(split))
+
+    def batches(self, split: str) -> EvaluationBatches:
+        """The images of a split in order, unaugmented."""
         size = self.config.training.evaluation_batch_size
-        batches = EvaluationBatches(
-            self.split(split), self.normalization, self.architecture.input_shape, size
-        )
-        return evaluate(self.phenotype, batches)
+        return EvaluationBatches(self.split(split), self.normalization, self.architecture.input_shape, size)
 
 
 def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from genophen.batches import TrainBatches
+from genophen.batches import EvaluationBatches, TrainBatches
 from genophen.dataset import Data
 from genophen.options import Options as AnyOptions
 from genophen.phenotype import Phenotype
@@ -34,8 +34,12 @@ class Context:
     phenotype: Phenotype
     #: Training batches; the experiment saves and restores their position.
     batches: TrainBatches
+    #: The training images in order, normalised, without augmentation.
+    train_images: EvaluationBatches
     #: All images, as uint8, for an optimizer that needs more than batches.
     data: Data
+    #: The architecture's own word on which module is its readout.
+    readout: str | None
     #: The config's section `training`.
     training: AnyOptions
     total_rounds: int
@@ -57,6 +61,8 @@ class Optimizer(ABC):
     steps_per_round: int
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
     needs_all_rounds: bool = False
+    #: How many numbers are searched, where those are not all trainable ones; set by `setup`.
+    searched: int | None = None
 
     def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
@@ -68,6 +74,9 @@ class Optimizer(ABC):
     @abstractmethod
     def step(self) -> Metrics:
         """Improve the phenotype by one minibatch or one generation."""
+
+    def finish_round(self) -> None:  # noqa: B027
+        """Put what is to be measured into the phenotype; called before every validation."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:

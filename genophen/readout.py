@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genophen.errors import ConfigError
+from genophen.phenotype import Phenotype
 
 #: Factors that are tried on a solution's outputs to make log-odds of them.
 _SHARPNESS = [2.0**power for power in range(8)]
@@ -74,23 +75,23 @@ class RidgeRegression:
         return Solution(weight.T.float().contiguous(), bias.float())
 
 
-def find_readout(network: nn.Module, named: str | None, images: Tensor) -> str:
-    """The name of a network's last `nn.Linear`: the one named, or the one whose output is the logits.
+def find_readout(phenotype: Phenotype, named: str | None, images: Tensor) -> str:
+    """The name of the main network's last `nn.Linear`: the one named, or the one whose output is the logits.
 
     Raises:
         ConfigError: where there is none, or it has no bias to hold an intercept.
     """
     if named is None:
-        named = _find_last_linear(network, images)
-    modules = dict(network.named_modules())
+        named = _find_last_linear(phenotype, images)
+    modules = dict(phenotype.network.named_modules())
     readout = None if named is None else modules.get(named)
-    if named is None or not isinstance(readout, nn.Linear) or readout.bias is None:
+    if named is None or not isinstance(readout, nn.Linear) or not _has_bias(phenotype, named):
         linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
         raise ConfigError(
             "cannot solve the readout of the network",
-            found=f"{named!r} is a {type(readout).__name__}"
-            if named is not None
-            else "its logits are not the output of a dense layer",
+            found="its logits are not the output of a dense layer"
+            if named is None
+            else f"{named!r} is a {type(readout).__name__}",
             allowed="an nn.Linear with a bias that gives the logits; the network has "
             + (", ".join(linear) or "none"),
             next_step="name it as `readout` in the architecture, or train with readout = 'direct'",
@@ -98,19 +99,23 @@ def find_readout(network: nn.Module, named: str | None, images: Tensor) -> str:
     return named
 
 
-def _find_last_linear(network: nn.Module, images: Tensor) -> str | None:
+def _has_bias(phenotype: Phenotype, name: str) -> bool:
+    return f"{name}.bias" in phenotype.targets or phenotype.network.get_submodule(name).bias is not None
+
+
+def _find_last_linear(phenotype: Phenotype, images: Tensor) -> str | None:
     outputs: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _, __, output, name=name: outputs.__setitem__(name, output))
-        for name, module in network.named_modules()
+        for name, module in phenotype.network.named_modules()
         if isinstance(module, nn.Linear)
     ]
-    was_training = network.training
+    was_training = phenotype.training
     try:
-        with torch.no_grad():
-            logits = network.eval()(images)
+        with torch.no_grad(), phenotype.samples.paused():
+            logits = phenotype.eval()(images)
     finally:
-        network.train(was_training)
+        phenotype.train(was_training)
         for hook in hooks:
             hook.remove()
     return next((name for name, output in outputs.items() if output is logits), None)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genophen.architecture import Architecture, build_network
 from genophen.augmentation import Augmentation
-from genophen.batches import Normalization, TrainBatches
+from genophen.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.config import TrainingSettings
 from genophen.dataset import Data, Dataset, Split, check_data
 from genophen.genotype import Genotype, Target
@@ -118,8 +118,9 @@ def check_genotype(cls: type[Genotype], options: Options | None = None) -> None:
 def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> None:
     """Take steps on a small problem, and check that a restored state continues to the bit."""
     _check_identity(cls, Optimizer)
-    whole = _OptimizerTrial(cls, options)
+    whole = OptimizerTrial(cls, options)
     start = copy.deepcopy(whole.phenotype.state_dict())
+    whole.optimizer.finish_round()
     for _ in range(4):
         metrics = whole.step()
         _require(isinstance(metrics, Metrics), f"step() returned {type(metrics).__name__}, not Metrics")
@@ -127,16 +128,18 @@ def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> Non
         for name, value in metrics.extras.items():
             _require(math.isfinite(float(value)), f"extras has {name} = {value} on an easy problem")
         _require(math.isfinite(loss), f"train_loss is {loss} on an easy problem")
+    whole.optimizer.finish_round()
     _require(not _equal(start, whole.phenotype.state_dict()), "four steps changed nothing in the phenotype")
     steps = whole.optimizer.steps_per_round
     _require(isinstance(steps, int) and steps >= 1, f"steps_per_round is {steps}: set a whole number from 1")
-    first = _OptimizerTrial(cls, options)
+    first = OptimizerTrial(cls, options)
     for _ in range(2):
         first.step()
-    second = _OptimizerTrial(cls, options)
+    second = OptimizerTrial(cls, options)
     second.restore(copy.deepcopy(first.state()))
     for _ in range(2):
         second.step()
+    second.optimizer.finish_round()
     _require(
         _equal(whole.phenotype.state_dict(), second.phenotype.state_dict()),
         "a restored state continues differently: state_dict() must hold all that the next steps depend on",
@@ -152,10 +155,12 @@ def check_dataset(cls: type[Dataset], data_dir: Path, options: Options | None = 
     return data
 
 
-class _OptimizerTrial:
+class OptimizerTrial:
     """An optimizer on a small network and 64 random images, all seeded."""
 
-    def __init__(self, cls: type[Optimizer], options: Options | None) -> None:
+    def __init__(
+        self, cls: type[Optimizer], options: Options | None = None, genotype: type[Genotype] = CopyGenotype
+    ) -> None:
         draws = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=draws)
         labels = torch.randint(0, 3, (64,), generator=draws)
@@ -164,23 +169,24 @@ class _OptimizerTrial:
             network = nn.Sequential(
                 nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(144, 3)
             )
-        self.phenotype: Phenotype = compile_phenotype(network, ["0.weight"], CopyGenotype)
+        self.phenotype: Phenotype = compile_phenotype(network, ["0.weight"], genotype)
         normalization = Normalization(torch.full((1, 1, 1), 128.0), torch.full((1, 1, 1), 64.0))
         split = Split(images, labels)
         self.batches = TrainBatches(split, normalization, (1, 8, 8), 16, Augmentation(padding=1), draws)
         self.generator = torch.Generator().manual_seed(1)
         self._global_state = torch.Generator().manual_seed(2).get_state()
         self.optimizer = cls(options)
-        self.optimizer.setup(
-            Context(
-                phenotype=self.phenotype,
-                batches=self.batches,
-                data=Data(split, split, ("a", "b", "c"), validation=split),
-                training=TrainingSettings(rounds=2, batch_size=16),
-                total_rounds=2,
-                generator=self.generator,
-            )
+        self.context = Context(
+            phenotype=self.phenotype,
+            batches=self.batches,
+            train_images=EvaluationBatches(split, normalization, (1, 8, 8), 16),
+            readout=None,
+            data=Data(split, split, ("a", "b", "c"), validation=split),
+            training=TrainingSettings(rounds=2, batch_size=16),
+            total_rounds=2,
+            generator=self.generator,
         )
+        self.optimizer.setup(self.context)
 
     def step(self) -> Metrics:
         with torch.random.fork_rng(devices=[]):

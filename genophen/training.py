@@ -116,7 +116,9 @@ class _Loop:
         context = Context(
             phenotype=self.phenotype,
             batches=batches,
+            train_images=experiment.batches("train"),
             data=experiment.data,
+            readout=experiment.architecture.readout,
             training=training,
             total_rounds=training.rounds,
             generator=generator,
@@ -149,7 +151,8 @@ class _Loop:
 
     def parameters(self) -> dict[str, int]:
         counts = asdict(self.phenotype.parameter_counts())
-        return {**counts, "searched": counts["total"]}
+        searched = counts["total"] if self.optimizer.searched is None else self.optimizer.searched
+        return {**counts, "searched": searched}
 
     def run(self, stop_signal: StopSignal, started: float) -> _Progress:
         progress = _Progress()
@@ -197,6 +200,8 @@ class _Loop:
     ) -> None:
         """End a round: measure, record, keep the best, and decide whether to go on."""
         training = self.config.training
+        with self.blame():
+            self.optimizer.finish_round()
         validation = self.experiment.evaluate("validation")
         row = self._row(progress.round, validation, metrics)
         self.run_directory.append(self.run_directory.metrics, row)

@@ -34,6 +34,7 @@ ORDER = [
     "candidate_graph",
     "population",
     "readout",
+    "warm_start",
     "dataset",
     "augmentation",
     "batches",

@@ -77,17 +77,20 @@ def test_sharpening_lowers_the_loss_and_keeps_the_classes() -> None:
     assert torch.isnan(nothing.sharpened(features, labels).weight).all()
 
 
+def phenotype_of(*layers: nn.Module) -> genophen.Phenotype:
+    return genophen.compile(nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(), *layers), ["0.weight"])
+
+
 def test_the_readout_is_the_layer_whose_output_is_the_logits() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)).train()
+    phenotype = phenotype_of(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)).train()
     images = torch.zeros(2, 3, 2, 2)
-    assert find_readout(network, None, images) == "3"
-    assert find_readout(network, "1", images) == "1"
-    assert network.training
-    for name, layers in {
-        "not the output of a dense layer": [nn.Flatten(), nn.Linear(12, 3), nn.Softmax(1)],
-        "'1' is a Linear": [nn.Flatten(), nn.Linear(12, 3, bias=False)],
-    }.items():
-        with pytest.raises(genophen.ConfigError, match=name):
-            find_readout(nn.Sequential(*layers), None, images)
+    assert find_readout(phenotype, None, images) == "4"
+    assert find_readout(phenotype, "2", images) == "2"
+    assert phenotype.training
+    assert phenotype.samples.sample_evaluations == 0
     with pytest.raises(genophen.ConfigError, match="'9' is a NoneType"):
-        find_readout(network, "9", images)
+        find_readout(phenotype, "9", images)
+    with pytest.raises(genophen.ConfigError, match="not the output of a dense layer"):
+        find_readout(phenotype_of(nn.Linear(12, 3), nn.Softmax(1)), None, images)
+    with pytest.raises(genophen.ConfigError, match=r"'2' is a Linear[\s\S]*with a bias"):
+        find_readout(phenotype_of(nn.Linear(12, 3, bias=False)), None, images)

@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
-from typing import Any
 
 import genophen
+from genophen_plugins.ray_cluster import start_ray
 
 
 class LocalExecutor(genophen.Executor):
@@ -53,10 +53,7 @@ class RayExecutor(genophen.Executor):
     description = "on a Ray cluster (--ray ADDRESS)"
 
     def run(self, tasks: Sequence[genophen.Task]) -> Generator[genophen.Outcome]:
-        ray = _import_ray()
-        if not ray.is_initialized():
-            address = None if self.address in (None, "", "local") else self.address
-            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level="error")
+        ray = start_ray(self.address, "run on this machine with --jobs N")
         remote = ray.remote(max_retries=3)(genophen.run_task)
         pending = {remote.remote(task): task for task in tasks}
         while pending:
@@ -82,20 +79,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _import_ray() -> Any:
-    # Nothing leaves the machine unless its user asks for that.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError:
-        raise genophen.GenophenError(
-            "cannot use the executor ray",
-            found="the package ray is not installed",
-            next_step="pip install 'genophen[evolution]', or run on this machine with --jobs N",
-        ) from None
-    return ray
 
 
 @genophen.hookimpl

@@ -1,0 +1,208 @@
+"""evotorch's search algorithms, seeded, with a state that continues to the bit."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import genophen
+from genophen_plugins.ray_cluster import quiet_ray
+
+Evaluate = Callable[[Tensor], Tensor]
+#: What CMA-ES remembers from one generation to the next, by evotorch's names.
+_CMAES_STATE = ("m", "sigma", "C", "A", "p_sigma", "p_c")
+
+
+class Searcher(ABC):
+    """A distribution over coordinates (num_genes,), standard normal times `stdev_init` at the start.
+
+    In double precision: a covariance matrix loses its definiteness sooner in single.
+    """
+
+    def __init__(self, num_genes: int, seed: int, options: Any) -> None:
+        self._evotorch = _import_evotorch()
+        self._problem = self._make_problem(num_genes, seed)
+        with warnings.catch_warnings():
+            # evotorch calls np.floor and torch.tensor on torch tensors, of which both packages disapprove.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            self._algorithm = self._make_algorithm(np.zeros(num_genes), options)
+
+    @abstractmethod
+    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+        """evotorch's algorithm on `self._problem`."""
+
+    @abstractmethod
+    def center(self) -> Tensor:
+        """The mean of the distribution, (num_genes,)."""
+
+    @abstractmethod
+    def stdev(self) -> float:
+        """The width of the distribution: its standard deviations' mean, or the step size."""
+
+    @abstractmethod
+    def _own_state(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _load_own_state(self, state: dict[str, Any]) -> None: ...
+
+    def step(self, evaluate: Evaluate) -> None:
+        """One generation; `evaluate` maps coordinates (P, num_genes) to finite fitnesses (P,)."""
+        self._problem.evaluate_with = evaluate
+        try:
+            self._algorithm.step()
+        except torch.linalg.LinAlgError as error:
+            raise genophen.GenophenError(
+                "cannot continue the evolution",
+                found=f"the covariance matrix is no longer positive definite ({str(error).splitlines()[0]})",
+                next_step="a smaller stdev_init, a larger population_size, or separable = true",
+            ) from None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "steps": self._algorithm._steps_count,
+            "generator": self._problem.generator.get_state(),
+            **self._own_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._algorithm._steps_count = state["steps"]
+        self._problem.generator.set_state(state["generator"])
+        self._load_own_state(state)
+
+    def _make_problem(self, num_genes: int, seed: int) -> Any:
+        class Problem(self._evotorch.Problem):  # type: ignore[name-defined]
+            """Fitness by whatever function the present generation is evaluated with."""
+
+            evaluate_with: Evaluate
+
+            def _evaluate_batch(self, batch: Any) -> None:
+                values = batch.values.as_subclass(Tensor).clone()
+                batch.set_evals(self.evaluate_with(values).to(torch.float64))
+
+        return Problem(
+            "max",
+            solution_length=num_genes,
+            initial_bounds=(-1.0, 1.0),
+            dtype=torch.float64,
+            eval_dtype=torch.float64,
+            seed=seed,
+            store_solution_stats=False,
+        )
+
+
+class CMAESSearcher(Searcher):
+    """CMA-ES, active, with a full or a diagonal covariance matrix."""
+
+    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+        return self._evotorch.algorithms.CMAES(
+            self._problem,
+            stdev_init=options.stdev_init,
+            popsize=options.population_size,
+            center_init=center,
+            separable=options.separable,
+        )
+
+    def center(self) -> Tensor:
+        return _plain(self._algorithm.m)
+
+    def stdev(self) -> float:
+        return float(self._algorithm.sigma)
+
+    def _own_state(self) -> dict[str, Any]:
+        return {name: _plain(getattr(self._algorithm, name)) for name in _CMAES_STATE}
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        for name in _CMAES_STATE:
+            value = state[name]
+            setattr(self._algorithm, name, value.clone() if isinstance(value, Tensor) else value)
+
+
+class _GaussianSearcher(Searcher):
+    """Searches of evotorch's that follow a gradient of the distribution's own parameters."""
+
+    def center(self) -> Tensor:
+        return _plain(self._algorithm._distribution.parameters["mu"])
+
+    def stdev(self) -> float:
+        return float(self._algorithm._distribution.parameters["sigma"].mean())
+
+    def _own_state(self) -> dict[str, Any]:
+        parameters = self._algorithm._distribution.parameters
+        population, optimizer = self._algorithm._population, self._algorithm._optimizer
+        return {
+            "mu": _plain(parameters["mu"]),
+            "sigma": _plain(parameters["sigma"]),
+            # The distribution is moved by a generation when the next one begins.
+            "values": None if population is None else _plain(population.values),
+            "evals": None if population is None else _plain(population.evals),
+            "velocity": None if optimizer is None else _plain(optimizer._velocity),
+        }
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        algorithm = self._algorithm
+        moved = {"mu": state["mu"].clone(), "sigma": state["sigma"].clone()}
+        algorithm._distribution = algorithm._distribution.modified_copy(**moved)
+        if state["velocity"] is not None:
+            algorithm._optimizer._velocity = state["velocity"].clone()
+        if state["values"] is not None:
+            batch = self._evotorch.SolutionBatch(self._problem, popsize=len(state["values"]), empty=True)
+            batch.set_values(state["values"])
+            batch.set_evals(state["evals"])
+            algorithm._population, algorithm._first_iter = batch, False
+
+
+class SNESSearcher(_GaussianSearcher):
+    """Separable natural evolution strategy with its published learning rates."""
+
+    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+        return self._evotorch.algorithms.SNES(
+            self._problem, stdev_init=options.stdev_init, popsize=options.population_size, center_init=center
+        )
+
+
+class PGPESearcher(_GaussianSearcher):
+    """PGPE with mirrored candidates and ClipUp, with the settings that Toklu et al. (2020) derive."""
+
+    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+        max_speed = options.stdev_init * len(center) ** 0.5 / 15
+        return self._evotorch.algorithms.PGPE(
+            self._problem,
+            popsize=options.population_size,
+            center_init=center,
+            stdev_init=options.stdev_init,
+            center_learning_rate=max_speed / 2,
+            stdev_learning_rate=0.1,
+            optimizer="clipup",
+            optimizer_config={"max_speed": max_speed},
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A copy of a tensor without evotorch's read-only wrapper; other values as they are."""
+    return value.as_subclass(Tensor).detach().clone() if isinstance(value, Tensor) else value
+
+
+def _import_evotorch() -> Any:
+    quiet_ray()  # evotorch imports it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the packages that it imports, about each other
+            import evotorch
+            import evotorch.algorithms
+    except ImportError as error:
+        raise genophen.GenophenError(
+            "cannot evolve",
+            found=f"the package evotorch cannot be imported: {error}",
+            next_step="pip install 'genophen[evolution]'; --optimizer adam needs nothing more",
+        ) from None
+    # Its messages go to stdout, which belongs to the data that was asked for.
+    logging.getLogger("evotorch").setLevel(logging.WARNING)
+    return evotorch
