@@ -1,6 +1,7 @@
 """Every benchmark, one table each: python -m benchmarks."""
 
-from benchmarks import training_round
+from benchmarks import population, training_round
 
 if __name__ == "__main__":
     training_round.main()
+    population.main()

@@ -27,7 +27,7 @@ from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
 from genophen.augmentation import Augmentation
-from genophen.batches import Normalization, TrainBatches
+from genophen.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.dataset import Data, Split
 from genophen.environment import machine, package_versions
 from genophen.optimizer import Context
@@ -83,9 +83,10 @@ def contestants(case: tuple[str, int, int, int, bool, int], images: int) -> dict
     split = Split(torch.randint(0, 256, (images, *shape), dtype=torch.uint8), torch.randint(0, 10, (images,)))
     augmentation = Augmentation(padding=padding, flip=flip)
 
+    middle = torch.full((shape[0], 1, 1), 128.0)
+    normalization = Normalization(middle, middle / 2, torch.channels_last)
+
     def batches() -> TrainBatches:
-        middle = torch.full((shape[0], 1, 1), 128.0)
-        normalization = Normalization(middle, middle / 2, torch.channels_last)
         return TrainBatches(split, normalization, shape, batch_size, augmentation, torch.Generator())
 
     cls = plugins.get("genotype", "hypernetwork").cls
@@ -94,7 +95,18 @@ def contestants(case: tuple[str, int, int, int, bool, int], images: int) -> dict
     ).to(memory_format=torch.channels_last)
     adam = plugins.get("optimizer", "adam").cls()
     data = Data(split, split, tuple("0123456789"), validation=split)
-    adam.setup(Context(phenotype, batches(), data, Options(), total_rounds=1000, generator=torch.Generator()))
+    adam.setup(
+        Context(
+            phenotype=phenotype,
+            batches=batches(),
+            train_images=EvaluationBatches(split, normalization, shape, 500),
+            data=data,
+            readout=None,
+            training=Options(),
+            total_rounds=1000,
+            generator=torch.Generator(),
+        )
+    )
     loader = _endless(DataLoader(_Images(split, padding, flip), batch_size, shuffle=True, num_workers=2))
     return {
         "genophen": lambda: adam.step() and None,
