@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from genophen.api import compile, run
+    from genophen.api import compile, resume, run
     from genophen.architecture import Architecture
     from genophen.batches import TrainBatches
     from genophen.dataset import Data, Dataset, Split
     from genophen.errors import (
         ConfigError,
         DamagedError,
-        DivergedError,
         GenophenError,
         PluginError,
         Problem,
@@ -38,7 +37,6 @@ _MODULE_OF = {
     "DamagedError": "errors",
     "Data": "dataset",
     "Dataset": "dataset",
-    "DivergedError": "errors",
     "Executor": "executor",
     "GenophenError": "errors",
     "Genotype": "genotype",
@@ -61,6 +59,7 @@ _MODULE_OF = {
     "compile_phenotype": "phenotype",
     "hookimpl": "hookspecs",
     "no_genes": "genotype",
+    "resume": "api",
     "run": "api",
     "run_task": "executor",
 }
@@ -72,7 +71,6 @@ __all__ = [
     "DamagedError",
     "Data",
     "Dataset",
-    "DivergedError",
     "Executor",
     "GenophenError",
     "Genotype",
@@ -96,6 +94,7 @@ __all__ = [
     "compile_phenotype",
     "hookimpl",
     "no_genes",
+    "resume",
     "run",
     "run_task",
 ]
