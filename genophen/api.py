@@ -14,7 +14,7 @@ from genophen.genotype import Genotype
 from genophen.options import read_options
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import contract_problem, load_plugins
-from genophen.resume import Choices, resume_run
+from genophen.resumption import Choices, resume_run
 from genophen.rundir import RunDirectory
 from genophen.toml import assign, override, read_toml
 from genophen.training import run_config

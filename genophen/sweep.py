@@ -18,7 +18,7 @@ from genophen.config import Config, PluginLookup, differences, resolve_config
 from genophen.errors import ConfigError, listed, nearest
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
-from genophen.resume import resume_run
+from genophen.resumption import resume_run
 from genophen.rundir import RunDirectory
 from genophen.sweep_file import Row, Sweep, merged
 from genophen.toml import read_toml, write_toml

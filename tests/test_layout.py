@@ -44,7 +44,7 @@ ORDER = [
     "state",
     "loop",
     "training",
-    "resume",
+    "resumption",
     "sweep_file",
     "sweep",
     "table",
@@ -82,6 +82,8 @@ def test_imports_run_one_way(module: str) -> None:
 def test_the_order_names_every_module() -> None:
     modules = {file.stem for file in (ROOT / "genophen").glob("*.py") if not file.stem.startswith("__")}
     assert modules | PACKAGES == set(ORDER)
+    # Importing a module would put it in the place of the public name.
+    assert not set(ORDER) & set(genophen.__all__)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "genophen").rglob("*.py")), ids=lambda file: file.stem)

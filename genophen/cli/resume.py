@@ -50,7 +50,7 @@ def resume(
     genophen resume runs/20260101-120000-mnist-1a2b3c
     genophen resume runs/20260101-120000-mnist-1a2b3c --rounds 30
     """
-    from genophen.resume import Choices, resume_run
+    from genophen.resumption import Choices, resume_run
     from genophen.rundir import RunDirectory
 
     run = RunDirectory.open(directory)
