@@ -49,10 +49,12 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = next(load(content) for name, content in contents.items() if name.endswith(".safetensors"))
         values = next(json.loads(content) for name, content in contents.items() if name.endswith(".json"))
-    except (StopIteration, ValueError) as error:
+    except (StopIteration, ValueError, RecursionError) as error:
         raise _damaged(folder, f"its parts cannot be read: {error}") from None
     except Exception as error:  # safetensors' own error class derives from Exception alone
         raise _damaged(folder, f"its tensors cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise _damaged(folder, "its values are no table")
     return tensors, values
 
 

@@ -100,9 +100,8 @@ class _Guard:
             self._refuse(PluginError, "; ".join(changed), "the plugins that the run began with")
 
     def check_settings(self, values: Mapping[str, Any], config: Config) -> None:
-        then, now = dict(values.get("settings", {})), config.settings()
-        for settings in (then, now):
-            settings.pop("training.rounds", None)
+        then, now = values.get("settings"), config.settings()
+        then = {**then, "training.rounds": config.training.rounds} if isinstance(then, dict) else {}
         if changed := differences(then, now):
             self._refuse(ConfigError, "; ".join(map(str, changed)), "the settings that the run began with")
 

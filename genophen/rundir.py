@@ -183,7 +183,7 @@ class RunDirectory:
     def load_best(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The phenotype's state of the best round; a DamagedError where it is absent or changed."""
         tensors, values = load_checkpoint(self.best)
-        if not isinstance(values, dict) or not isinstance(values.get("round"), int):
+        if not isinstance(values.get("round"), int):
             raise DamagedError(f"cannot load the checkpoint {self.best}", found="it does not say its round")
         return tensors, values
 

@@ -100,7 +100,7 @@ class TrainingState:
             load_state(self.phenotype, state["phenotype"], source)
             for name, buffer in state["other_buffers"].items():
                 self.phenotype.get_buffer(name).copy_(buffer)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise DamagedError(
                 f"cannot use the checkpoint {source}",
                 found=f"{type(error).__name__}: {error}",
