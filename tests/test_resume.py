@@ -517,6 +517,23 @@ def test_a_run_whose_checkpoints_are_gone_says_so(interrupted: Path, tmp_path: P
         resume(tmp_path / "done", rounds=9)
 
 
+def test_state_that_cannot_be_saved_is_said_before_the_first_step(tmp_path: Path) -> None:
+    class Unsaveable(GoesWrong):
+        name = "unsaveable"
+
+        def state_dict(self) -> dict[str, Any]:
+            return {"seen": {1, 2}}
+
+    plugins = load_plugins()
+    plugins.registered["optimizer"]["unsaveable"] = Plugin(
+        "optimizer", "unsaveable", Unsaveable, Source("t", "t", "1")
+    )
+    config = resolve_config(digits_tables() | {"optimizer": {"name": "unsaveable"}}, plugins, "of the test")
+    with pytest.raises(genophen.PluginError, match=r"state\['optimizer'\]\['seen'\]"):
+        run_config(config, plugins, "x", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 # Divergence.
 
 
