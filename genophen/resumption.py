@@ -101,8 +101,9 @@ class _Guard:
 
     def check_settings(self, values: Mapping[str, Any], config: Config) -> None:
         then, now = values.get("settings"), config.settings()
-        then = {**then, "training.rounds": config.training.rounds} if isinstance(then, dict) else {}
-        if changed := differences(then, now):
+        if not isinstance(then, dict):
+            return  # no state that genophen saved: restoring it will say so
+        if changed := differences(then | {"training.rounds": config.training.rounds}, now):
             self._refuse(ConfigError, "; ".join(map(str, changed)), "the settings that the run began with")
 
     def check_data(self, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -276,6 +276,7 @@ def test_patience_goes_on_counting(tmp_path: Path) -> None:
     undisturbed = run(tables, tmp_path / "whole")
     assert (undisturbed["status"], undisturbed["rounds"] < 20) == ("stopped-early", True)
     run(tables, tmp_path / "run", interrupt_at(4 * (undisturbed["rounds"] - 1)))
+    shutil.rmtree(tmp_path / "run" / "best")  # the checkpoint has the best weights too
     resume(tmp_path / "run")
     assert leaves(tmp_path / "run") == leaves(tmp_path / "whole")
 
