@@ -68,10 +68,9 @@ class Checkpoints:
 
     def names(self) -> list[str]:
         """All that are there, the oldest first."""
-        try:
-            found = [path.name for path in self.folder.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)]
-        except OSError:
+        if not self.folder.exists():
             return []
+        found = [path.name for path in self.folder.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)]
         return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -59,10 +59,11 @@ def resume_run(
         if over is not None and not extended and not choices.checkpoint:
             notify(_what_to_do(run, over))
             return over
-        names = run.checkpoints.names()
+        names, new_config = run.checkpoints.names(), config.to_toml() if extended else None
         if not names and over is None and not choices.checkpoint:
             notify(f"{run.path} has no checkpoint yet: starting again.")
             run.cut_back({run.metrics.name: 0, run.timings.name: 0})
+            run.begin_again(new_config)
             return train_from_start(run, config, plugins, reporters, notify)
         name = _chosen(run, names, choices.checkpoint)
         earlier = _environment(run, choices.force)
@@ -77,7 +78,7 @@ def resume_run(
         loop.state.restore(tensors, values, run.checkpoints.folder / name)
         notify(f"resuming from {name}{_other_machine(earlier, environment)}")
         _note_extension(loop, extended, notify)
-        run.begin_again(config.to_toml() if extended else None)
+        run.begin_again(new_config)
         run.write_json(run.environment, _with_earlier(environment, earlier))
         return train(loop, reporters)
 

@@ -156,6 +156,11 @@ class RunDirectory:
                 sizes[path.name] = file.tell()
         return sizes
 
+    def replaceable_bytes(self) -> int:
+        """Bytes in checkpoints and best weights, which newer ones will replace."""
+        folders = (self.checkpoints.folder, self.best)
+        return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Drop what was written to the `.jsonl` files after `sizes` were taken.
 

@@ -124,7 +124,8 @@ class TrainingState:
         # checkpoints are kept while the third is written; so it is with the best weights, one and one.
         one_checkpoint = now + 3 * weights + 8 * self.batches.image_count
         needed = 3 * one_checkpoint + 2 * weights + 1000 * self.config.training.rounds + 2**20
-        free = shutil.disk_usage(self.run.path).free
+        # What a resumed run has there already makes room for what replaces it.
+        free = shutil.disk_usage(self.run.path).free + self.run.replaceable_bytes()
         if free < needed:
             raise GenophenError(
                 f"cannot train in {self.run.path}",

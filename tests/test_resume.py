@@ -161,8 +161,11 @@ def test_a_run_that_never_saved_starts_again(undisturbed: dict[str, Any], tmp_pa
         run(noisy_tables(), tmp_path / "run", Calling(die))
     assert not (tmp_path / "run" / "checkpoints").exists()
     assert (tmp_path / "run" / "metrics.jsonl").read_text().count("\n") == 2
+    shutil.copytree(tmp_path / "run", tmp_path / "longer")
     assert resume(tmp_path / "run")["status"] == "completed"
     assert leaves(tmp_path / "run") == undisturbed["adam"]
+    assert resume(tmp_path / "longer", rounds=4)["rounds"] == 4
+    assert read_toml(tmp_path / "longer" / "config.toml")["training"]["rounds"] == 4
 
 
 def test_a_torn_row_and_a_later_best_are_no_hindrance(undisturbed: dict[str, Any], tmp_path: Path) -> None:
