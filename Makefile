@@ -1,12 +1,13 @@
-# make demo    set up, then train on the embedded digits
-# make test    set up, then every check: lint, format, types, tests
-# make setup   the environment alone, in .venv
+# make demo      set up, then train on the embedded digits
+# make test      set up, then every check: lint, format, types, tests
+# make test-all  the same with the tests that take minutes
+# make setup     the environment alone, in .venv
 
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
-.PHONY: setup demo test lint bench clean
+.PHONY: setup demo test test-all lint bench clean
 
 setup: $(STAMP)
 
@@ -26,6 +27,9 @@ lint: $(STAMP)
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-all: lint
+	$(BIN)/python -m pytest -m ''
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

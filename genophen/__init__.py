@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from genophen.api import compile, run
+    from genophen.api import compile, resume, run
     from genophen.architecture import Architecture
     from genophen.batches import TrainBatches
     from genophen.dataset import Data, Dataset, Split
     from genophen.errors import (
         ConfigError,
         DamagedError,
-        DivergedError,
         GenophenError,
         PluginError,
         Problem,
@@ -41,7 +40,6 @@ _MODULE_OF = {
     "DamagedError": "errors",
     "Data": "dataset",
     "Dataset": "dataset",
-    "DivergedError": "errors",
     "Executor": "executor",
     "GenophenError": "errors",
     "Genotype": "genotype",
@@ -68,6 +66,7 @@ _MODULE_OF = {
     "hookimpl": "hookspecs",
     "load_weights": "warm_start",
     "no_genes": "genotype",
+    "resume": "api",
     "run": "api",
     "run_task": "executor",
 }
@@ -79,7 +78,6 @@ __all__ = [
     "DamagedError",
     "Data",
     "Dataset",
-    "DivergedError",
     "Executor",
     "GenophenError",
     "Genotype",
@@ -107,6 +105,7 @@ __all__ = [
     "hookimpl",
     "load_weights",
     "no_genes",
+    "resume",
     "run",
     "run_task",
 ]

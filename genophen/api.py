@@ -1,4 +1,4 @@
-"""The one-liners: compile a module of one's own, run a config."""
+"""The one-liners: compile a module of one's own, run a config, resume a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from genophen.genotype import Genotype
 from genophen.options import read_options
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import contract_problem, load_plugins
-from genophen.toml import override, read_toml
+from genophen.resumption import Choices, resume_run
+from genophen.rundir import RunDirectory
+from genophen.toml import assign, override, read_toml
 from genophen.training import run_config
 
 
@@ -80,6 +82,36 @@ def run(
     resolved = resolve_config(tables, plugins, origin)
     directory, result = run_config(resolved, plugins, name, None if out is None else Path(out))
     return {**result, "directory": str(directory.path)}
+
+
+def resume(
+    directory: str | Path,
+    *,
+    rounds: int | None = None,
+    checkpoint: str = "",
+    force: bool = False,
+    plugin_files: Sequence[str | Path] = (),
+) -> dict[str, Any]:
+    """Go on with a run as `genophen resume` does, silently, and return the result.
+
+    Args:
+        directory: the run directory.
+        rounds: train so many in all, for a run that is to be extended.
+        checkpoint: the name of the checkpoint to go on from; default: the last.
+        force: go on although plugins, data or settings have changed.
+        plugin_files: single-file plugins to load.
+
+    Raises:
+        GenophenError: as the command would say it.
+    """
+    run_directory = RunDirectory.open(Path(directory))
+    tables = read_toml(run_directory.config)
+    if rounds is not None:
+        assign(tables, ["training", "rounds"], rounds)
+    plugins = load_plugins([Path(file) for file in plugin_files])
+    config = resolve_config(tables, plugins, str(run_directory.config))
+    result = resume_run(run_directory, config, plugins, Choices(checkpoint, force))
+    return {**result, "directory": str(directory)}
 
 
 def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,6 +95,11 @@ class TrainBatches:
         self._order = torch.empty(0, dtype=torch.int64)
         self._position = 0
 
+    @property
+    def image_count(self) -> int:
+        """Images in one pass, at most."""
+        return len(self._split)
+
     def __len__(self) -> int:
         """Batches in one pass. A last single image is left out: batch norm cannot train on one."""
         full, rest = divmod(len(self._split), self.batch_size)

@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
-
-from pydantic import Field
+from typing import Any, Protocol
 
 from genophen.augmentation import Augmentation
 from genophen.errors import ConfigError, GenophenError, PluginError, Problem, listed, nearest, nearest_name
-from genophen.options import Options, PathOption, read_options, shown
-from genophen.toml import write_toml
+from genophen.options import Options, read_options, shown
+from genophen.settings import WITHOUT_EFFECT, DataSettings, TrainingSettings
+from genophen.toml import flattened, write_toml
 
 PLUGIN_KINDS = ("dataset", "architecture", "genotype", "optimizer")
 #: What a config gets where it names no plugin of a kind; without an entry the name must be given.
 DEFAULT_NAMES = {"genotype": "hypernetwork", "optimizer": "adam"}
-
-
-def default_data_dir() -> Path:
-    """Where data sets are kept unless a run says otherwise: GENOPHEN_DATA, or the user's cache folder."""
-    if given := os.environ.get("GENOPHEN_DATA"):
-        return Path(given).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "genophen" / "data"
-
-
-class DataSettings(Options):
-    """What every data set takes, beside its own settings."""
-
-    data_dir: PathOption = Field(default_factory=default_data_dir, description="folder of the data sets")
-    validation_size: int | None = Field(
-        None,
-        ge=1,
-        description="training images held out for validation (default: a tenth, at most 5000); "
-        "not for data sets that have a validation split of their own",
-    )
-    split_seed: int = Field(0, ge=0, lt=2**63, description="seed of the draw of the validation images")
-    storage: Literal["auto", "memory", "stream"] = Field(
-        "auto",
-        description="'memory': images on the device as uint8; 'stream': read batch by batch; "
-        "'auto': stream what would take over half of the memory",
-    )
-
-
-class TrainingSettings(Options):
-    """How long and on what to train, the same for every optimizer."""
-
-    rounds: int = Field(30, ge=1, description="rounds, each ending in a validation")
-    batch_size: int = Field(128, ge=1, description="images in a training batch")
-    seed: int = Field(0, ge=0, lt=2**63, description="seed of every random draw of the training")
-    patience: int = Field(
-        10,
-        ge=0,
-        description="stop after so many rounds without a better validation accuracy; 0: never; "
-        "has no effect with a schedule laid out over all rounds",
-    )
-    max_sample_evaluations: int = Field(0, ge=0, description="budget of sample evaluations; 0: none")
-    max_seconds: float = Field(0.0, ge=0, description="budget of seconds; 0: none (not bit-reproducible)")
-    evaluation_batch_size: int = Field(500, ge=1, description="images in a validation or test batch")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="arithmetic of the main network in training; kernels are generated, and validation and "
-        "test measured, in float32 in any case",
-    )
-    memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
-        "auto",
-        description="order of pixels and channels in memory; 'auto': channels-last on a CPU (faster), "
-        "unless the network's code cannot take it",
-    )
-    device: str = Field("auto", description="'cpu', 'cuda', 'cuda:1', ...; 'auto': a GPU if there is one")
 
 
 #: The settings that stand in each section itself, beside `name` and the plugins' own tables.
@@ -129,6 +74,27 @@ class Config:
                 section[choice.name] = settings
         tables["training"] = plain(self.training)
         return write_toml(tables).lstrip("\n")
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that a result depends on, by dotted key.
+
+        Left out are the places of files, the device, and when checkpoints are saved.
+        """
+        places = {"dataset.data_dir", *(f"training.{name}" for name in WITHOUT_EFFECT)}
+        for name in type(self.dataset.options).model_fields:
+            if isinstance(getattr(self.dataset.options, name), Path):
+                places.add(f"dataset.{self.dataset.name}.{name}")
+        every = flattened(tomllib.loads(self.to_toml()))
+        return {key: value for key, value in every.items() if key not in places}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+    """What differs between two `Config.settings()`."""
+    return [
+        Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    ]
 
 
 def plain(options: Options) -> dict[str, Any]:

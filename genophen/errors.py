@@ -72,12 +72,6 @@ class ConfigError(GenophenError):
         return "\n".join([super().text(), *(f"  - {problem}" for problem in self.problems)])
 
 
-class DivergedError(GenophenError):
-    """The training left the finite numbers."""
-
-    exit_code = 3
-
-
 class DamagedError(GenophenError):
     """A checkpoint or data file that is not what its checksum or format says."""
 

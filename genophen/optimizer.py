@@ -80,8 +80,11 @@ class Optimizer(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the next steps depend on, less phenotype, batches and generators."""
+        """All that the next steps depend on, less phenotype, batches and generators.
+
+        Made of tensors, numbers, strings, None, and lists, tuples and dicts (keys: str or int) of them.
+        """
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a state that `state_dict` gave; called after `setup`."""
+        """Continue from a state that `state_dict` gave; called after `setup`. Its tensors are on the CPU."""

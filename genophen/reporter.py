@@ -25,6 +25,10 @@ class RunInfo:
     parameters: Mapping[str, int]
     #: Images in each split, by name.
     images: Mapping[str, int]
+    #: Where a resumed run goes on: rounds that are done, steps of the next one, best validation accuracy.
+    rounds_done: int = 0
+    steps_done: int = 0
+    best_accuracy: float | None = None
 
 
 class Reporter(ABC):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from genophen.checkpoint import load_checkpoint, save_checkpoint, write_file
+from genophen.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, write_file
 from genophen.errors import ConfigError, DamagedError, GenophenError
+
+#: Statuses of `result.json` with which a run is over; an interrupted one goes on.
+FINISHED = ("completed", "stopped-early", "diverged")
+_LOCK = ".lock"
 
 
 class RunDirectory:
@@ -28,37 +35,60 @@ class RunDirectory:
         self.timings = path / "timings.jsonl"
         self.result = path / "result.json"
         self.best = path / "best"
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self._lock = FileLock(path / _LOCK)
 
     @classmethod
-    def create(cls, out: Path | None, config_name: str) -> RunDirectory:
-        """A new run directory: `out`, absent or empty, or a fresh folder below `runs/`.
+    @contextmanager
+    def create(cls, out: Path | None, config_name: str, config_toml: str) -> Iterator[RunDirectory]:
+        """A new run directory with its config, locked inside the block: `out`, or a fresh one below `runs/`.
 
         Raises:
-            ConfigError: for an `out` that already holds something.
+            ConfigError: for an `out` that already holds something, or that another process is filling.
             GenophenError: for a place that cannot be written.
         """
         path = Path("runs") / _fresh_name(config_name) if out is None else out
-        attempted = f"cannot make the run directory {path}"
         try:
             made = not path.exists()
             path.mkdir(parents=True, exist_ok=out is not None)
-            taken = any(path.iterdir())
-            with suppress(FileExistsError):
-                if not taken:  # whoever makes this file first has the folder
-                    taken = True
-                    (path / "config.toml").open("x").close()
-                    taken = False
-            if taken:
-                raise _taken(path)
         except OSError as error:
-            raise GenophenError(
-                attempted, found=error.strerror or str(error), next_step="choose a place to write: --out DIR"
+            raise _cannot_write(path, error) from None
+        check_free(path)
+        run = cls(path, made)
+        with run.locked():
+            check_free(path)  # nobody else has filled it in between
+            try:
+                write_file(run.config, config_toml.encode())
+            except OSError as error:
+                raise _cannot_write(path, error) from None
+            yield run
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let no other process train in this directory inside the block.
+
+        Raises:
+            ConfigError: where one does already.
+        """
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"cannot train in {self.path}",
+                found="another process is training in it",
+                next_step="wait for it, or end it (the first Ctrl-C saves a checkpoint)",
             ) from None
-        return cls(path, made)
+        except OSError as error:
+            raise _cannot_write(self.path, error) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def discard(self) -> None:
         """Take back what `create` made, for a run that failed before its first round."""
         with suppress(OSError):
+            shutil.rmtree(self.checkpoints.folder, ignore_errors=True)
             for file in self.path.iterdir():
                 file.unlink()
             if self.made:
@@ -80,38 +110,105 @@ class RunDirectory:
             )
         return run
 
+    @contextmanager
+    def writing(self, path: Path) -> Iterator[None]:
+        """Turn a full disk and the like inside the block into a GenophenError that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise GenophenError(
+                f"cannot write {path}",
+                found=error.strerror or str(error),
+                next_step="make room, or the folder writable, and go on from the last checkpoint: "
+                f"genophen resume {self.path}",
+            ) from error
+
+    def begin_again(self, config_toml: str | None) -> None:
+        """Take the result back, and replace the config where the run is extended."""
+        with self.writing(self.path):
+            self.result.unlink(missing_ok=True)
+            if config_toml is not None:
+                write_file(self.config, config_toml.encode())
+
+    def finished(self) -> dict[str, Any] | None:
+        """What `result.json` says once the run is over; None before."""
+        try:
+            result = json.loads(self.result.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return result if isinstance(result, dict) and result.get("status") in FINISHED else None
+
     def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
-        write_file(path, (json.dumps(value, indent=2) + "\n").encode())
+        with self.writing(path):
+            write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
     def append(self, path: Path, row: Mapping[str, Any]) -> None:
         """Add one row to a `.jsonl` file."""
-        with path.open("a", encoding="utf-8") as file:
+        with self.writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes in each `.jsonl` file, which are on the disk once this returns."""
+        sizes = {}
+        for path in (self.metrics, self.timings):
+            with self.writing(path), path.open("ab") as file:
+                os.fsync(file.fileno())
+                sizes[path.name] = file.tell()
+        return sizes
+
+    def replaceable_bytes(self) -> int:
+        """Bytes in checkpoints and best weights, which newer ones will replace."""
+        folders = (self.checkpoints.folder, self.best)
+        return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+
+    def cut_back(self, sizes: Mapping[str, int]) -> None:
+        """Drop what was written to the `.jsonl` files after `sizes` were taken.
+
+        Raises:
+            DamagedError: where a file has lost rows that were there then.
+        """
+        for path in (self.metrics, self.timings):
+            size = path.stat().st_size if path.exists() else 0
+            if size < sizes[path.name]:
+                raise DamagedError(
+                    f"cannot continue {path}",
+                    found=f"it has {size} bytes",
+                    allowed=f"the {sizes[path.name]} bytes that the checkpoint goes on from, or more",
+                    next_step=f"restore the file from a copy, or train again: genophen run {self.config}",
+                )
+            if size:
+                with self.writing(path):
+                    os.truncate(path, sizes[path.name])
 
     def save_best(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Keep the phenotype's state of a round, `values["round"]`, as the best so far."""
-        save_checkpoint(self.best, f"round-{values['round']:05}", tensors, values)
+        with self.writing(self.best):
+            save_checkpoint(self.best, f"round-{values['round']:05}", tensors, values)
 
     def load_best(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """The phenotype's state of the best round; a DamagedError where it is absent or changed."""
         tensors, values = load_checkpoint(self.best)
-        if not isinstance(values, dict) or not isinstance(values.get("round"), int):
+        if not isinstance(values.get("round"), int):
             raise DamagedError(f"cannot load the checkpoint {self.best}", found="it does not say its round")
         return tensors, values
 
 
 def check_free(path: Path) -> None:
     """Raise a ConfigError where `path` cannot become a run directory because something is there."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise _taken(path)
+    if path.exists() and (not path.is_dir() or any(file.name != _LOCK for file in path.iterdir())):
+        raise ConfigError(
+            f"cannot make the run directory {path}",
+            found="it is not empty; a run never overwrites another" if path.is_dir() else "it is a file",
+            allowed="a folder that is absent or empty",
+            next_step="choose another --out, or leave it out for a fresh folder below runs/",
+        )
 
 
-def _taken(path: Path) -> ConfigError:
-    return ConfigError(
-        f"cannot make the run directory {path}",
-        found="it is not empty; a run never overwrites another" if path.is_dir() else "it is a file",
-        allowed="a folder that is absent or empty",
-        next_step="choose another --out, or leave it out for a fresh folder below runs/",
+def _cannot_write(path: Path, error: OSError) -> GenophenError:
+    return GenophenError(
+        f"cannot write in the run directory {path}",
+        found=error.strerror or str(error),
+        next_step="make the folder writable, or choose another place: --out DIR",
     )
 
 

@@ -15,17 +15,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genophen.checkpoint import canonical_json, write_file
-from genophen.config import Config, PluginLookup, resolve_config
-from genophen.errors import ConfigError, Problem, listed, nearest
+from genophen.config import Config, PluginLookup, differences, resolve_config
+from genophen.errors import ConfigError, listed, nearest
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
+from genophen.resumption import resume_run
 from genophen.rundir import RunDirectory
-from genophen.sweep_file import Row, Sweep, flattened, merged
+from genophen.sweep_file import Row, Sweep, merged
 from genophen.toml import read_toml, write_toml
 from genophen.training import run_config
 
-#: Statuses of `result.json` with which a trial is over; others are run again.
-FINISHED = ("completed", "stopped-early", "diverged")
 #: In a trial's folder: how its last attempt failed.
 FAILURE = "failure.json"
 
@@ -41,11 +40,7 @@ class Trial:
 
     def result(self) -> dict[str, Any] | None:
         """The trial's `result.json` once it is over; None before."""
-        try:
-            result = json.loads((self.directory / "result.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return result if isinstance(result, dict) and result.get("status") in FINISHED else None
+        return RunDirectory(self.directory).finished()
 
     def failure(self) -> str:
         """Why the trial ended without a result the last time it was run; empty where it did not."""
@@ -57,7 +52,7 @@ class Trial:
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
-        return flattened(without_places(self.config))
+        return self.config.settings()
 
 
 def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
@@ -187,47 +182,35 @@ def _record_failure(directory: Path, error: str) -> None:
 
 
 def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:
-    """Train one trial into its directory, in whatever process this is, and return its status."""
+    """Train one trial, from its last checkpoint if it has one, in whatever process this is; its status."""
     plugins = load_plugins([Path(file) for file in plugin_files])
     config = resolve_config(tomllib.loads(config_toml), plugins, f"of {directory}")
-    _, result = run_config(config, plugins, Path(directory).name, Path(directory))
+    run = RunDirectory(Path(directory))
+    if run.config.is_file():
+        result = resume_run(run, config, plugins)
+    else:
+        _, result = run_config(config, plugins, run.path.name, run.path)
     return str(result["status"])
 
 
 def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterator[Trial]:
-    """The trials still to be run, what is left of an interrupted one cleared away."""
+    """The trials still to be run or to be gone on with."""
     plugins = load_plugins(plugin_files)
     for trial in trials:
-        if trial.result() is not None:
+        if (trial.directory / "config.toml").is_file():
             _check_same_settings(trial, plugins)
-            continue
-        if trial.directory.exists():
-            shutil.rmtree(trial.directory)
-        yield trial
+        elif trial.directory.exists():
+            shutil.rmtree(trial.directory)  # killed before it had a config
+        if trial.result() is None:
+            yield trial
 
 
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
     earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    before, now = flattened(without_places(earlier)), trial.settings()
-    different = [
-        Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
-    if different:
+    if different := differences(earlier.settings(), trial.settings()):
         raise ConfigError(
             f"cannot continue the sweep: {trial.directory} was run with other settings",
             problems=different,
             next_step="choose another --out, or delete that folder to run it again",
         )
-
-
-def without_places(config: Config) -> dict[str, Any]:
-    """The settings that a result depends on: all but the places of files and the device."""
-    tables = tomllib.loads(config.to_toml())
-    del tables["dataset"]["data_dir"], tables["training"]["device"]
-    for name in type(config.dataset.options).model_fields:
-        if isinstance(getattr(config.dataset.options, name), Path):
-            del tables["dataset"][config.dataset.name][name]
-    return tables

@@ -27,7 +27,7 @@ from pydantic import Field
 from genophen.config import SECTIONS
 from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.options import Options, read_options
-from genophen.toml import assign, override, read_toml
+from genophen.toml import assign, flattened, override, read_toml
 
 
 class Published(Options):
@@ -115,16 +115,6 @@ def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-def flattened(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested tables by dotted key."""
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        flat |= (
-            flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        )
-    return flat
 
 
 def _row(

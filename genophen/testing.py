@@ -9,6 +9,7 @@ import copy
 import math
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,12 +18,15 @@ from torch import Tensor, nn
 from genophen.architecture import Architecture, build_network
 from genophen.augmentation import Augmentation
 from genophen.batches import EvaluationBatches, Normalization, TrainBatches
-from genophen.config import TrainingSettings
+from genophen.checkpoint import load_checkpoint, save_checkpoint
 from genophen.dataset import Data, Dataset, Split, check_data
+from genophen.errors import PluginError
 from genophen.genotype import Genotype, Target
 from genophen.optimizer import Context, Metrics, Optimizer
 from genophen.options import Options
+from genophen.packing import pack, unpack
 from genophen.phenotype import Phenotype, compile_phenotype
+from genophen.settings import TrainingSettings
 
 
 class CopyGenotype(Genotype):
@@ -116,7 +120,7 @@ def check_genotype(cls: type[Genotype], options: Options | None = None) -> None:
 
 
 def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> None:
-    """Take steps on a small problem, and check that a restored state continues to the bit."""
+    """Take steps on a small problem, and check that a state restored from a file continues to the bit."""
     _check_identity(cls, Optimizer)
     whole = OptimizerTrial(cls, options)
     start = copy.deepcopy(whole.phenotype.state_dict())
@@ -136,7 +140,7 @@ def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> Non
     for _ in range(2):
         first.step()
     second = OptimizerTrial(cls, options)
-    second.restore(copy.deepcopy(first.state()))
+    second.restore(_through_checkpoint(first.state()))
     for _ in range(2):
         second.step()
     second.optimizer.finish_round()
@@ -167,9 +171,16 @@ class OptimizerTrial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = nn.Sequential(
-                nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(144, 3)
+                nn.Conv2d(1, 4, 3),
+                nn.Conv2d(4, 4, 3),
+                nn.ReLU(),
+                nn.Dropout(0.1),
+                nn.Flatten(),
+                nn.Linear(64, 3),
             )
         self.phenotype: Phenotype = compile_phenotype(network, ["0.weight"], genotype)
+        # As runs on a CPU have it: state that follows a tensor's memory format must keep it.
+        self.phenotype.to(memory_format=torch.channels_last)
         normalization = Normalization(torch.full((1, 1, 1), 128.0), torch.full((1, 1, 1), 64.0))
         split = Split(images, labels)
         self.batches = TrainBatches(split, normalization, (1, 8, 8), 16, Augmentation(padding=1), draws)
@@ -210,6 +221,18 @@ class OptimizerTrial:
         self.generator.set_state(state["generator"])
         self._global_state = state["global"]
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _through_checkpoint(state: dict[str, Any]) -> Any:
+    """The state as a checkpoint gives it back."""
+    try:
+        tensors, packed = pack(state, "state")
+    except PluginError as error:
+        raise AssertionError(error.text()) from error
+    with TemporaryDirectory() as folder:
+        save_checkpoint(Path(folder), "state", tensors, {"state": packed})
+        loaded, values = load_checkpoint(Path(folder))
+    return unpack(loaded, values["state"])
 
 
 def _check_identity(cls: type, base: type) -> None:

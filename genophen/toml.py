@@ -129,6 +129,16 @@ def _value(text: str, assignment: str, key: str) -> object:
     return parsed["value"]
 
 
+def flattened(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        flat |= (
+            flattened(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        )
+    return flat
+
+
 def write_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
     """TOML text for tables of strings, numbers, booleans, paths, lists and tables; None is left out."""
     values = {k: v for k, v in tables.items() if v is not None and not isinstance(v, Mapping)}

@@ -263,3 +263,33 @@ def test_doctor_runs_and_finds_no_problem(command) -> None:
     assert output.code == 0
     assert checks["short_run"] == "completed"
     assert "no problems found" in command("doctor").out
+
+
+def test_resuming_a_finished_run_says_what_to_do_and_keeps_its_exit_code(command, config: Path) -> None:
+    command("run", config, "--quiet", "--out", "done", "--set", "training.rounds=1")
+    output = command("resume", "done")
+    assert output.code == 0
+    assert "is over (completed): nothing to do. To train on: genophen resume done --rounds 2" in output.err
+    assert "test accuracy" in output.out
+    extended = command("resume", "done", "--rounds", "2", "--json")
+    assert json.loads(extended.out)["rounds"] == 2
+    assert "laid out anew over all 2 rounds" in extended.err
+    assert "rounds = 2" in Path("done/config.toml").read_text()
+    assert command("resume", "done", "--rounds", "1").code == 2
+    assert command("resume", "absent").code == 2
+    wild = ["--optimizer", "sgd", "--set", "optimizer.sgd.learning_rate=1e12"]
+    assert command("run", config, "--quiet", "--out", "wild", *wild).code == 3
+    output = command("resume", "wild")
+    assert output.code == 3
+    assert "--set A.B=VALUE" in output.err
+
+
+def test_resuming_from_a_damaged_checkpoint_exits_4_and_prints_the_way_out(command, config: Path) -> None:
+    command("run", config, "--quiet", "--out", "mine", "--set", "training.checkpoint_rounds=1")
+    state = Path("mine/checkpoints/round-00002-step-00000/state.json")
+    state.write_bytes(state.read_bytes().replace(b'"round":2', b'"round":3', 1))
+    output = command("resume", "mine", "--rounds", "3")
+    assert output.code == 4
+    assert "genophen resume mine --checkpoint round-00001-step-00000" in output.err
+    output = command("resume", "mine", "--rounds", "3", "--checkpoint", "round-00001-step-00000", "--json")
+    assert json.loads(output.out)["rounds"] == 3

@@ -20,6 +20,7 @@ ORDER = [
     "toml",
     "signals",
     "environment",
+    "packing",
     "checkpoint",
     "rundir",
     "reporter",
@@ -40,11 +41,16 @@ ORDER = [
     "batches",
     "optimizer",
     "hookspecs",
+    "settings",
     "config",
     "testing",
     "plugins",
     "experiment",
+    "progress",
+    "state",
+    "loop",
     "training",
+    "resumption",
     "sweep_file",
     "sweep",
     "table",
@@ -83,6 +89,8 @@ def test_imports_run_one_way(module: str) -> None:
 def test_the_order_names_every_module() -> None:
     modules = {file.stem for file in (ROOT / "genophen").glob("*.py") if not file.stem.startswith("__")}
     assert modules | PACKAGES == set(ORDER)
+    # Importing a module would put it in the place of the public name.
+    assert not set(ORDER) & set(genophen.__all__)
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "genophen").rglob("*.py")), ids=lambda file: file.stem)

@@ -171,6 +171,20 @@ def test_shipped_optimizers_keep_the_contract(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (lambda state: {**state, "seen": {1, 2}}, r"state\['optimizer'\]\['seen'\]"),
+        (lambda state: {**state, "step": 0}, "a restored state continues differently"),
+    ],
+)
+def test_the_optimizer_check_says_what_a_checkpoint_cannot_hold_and_what_it_lacks(change, said: str) -> None:
+    adam = load_plugins().get("optimizer", "adam").cls
+    methods = {"state_dict": lambda self: change(adam.state_dict(self))}
+    with pytest.raises(AssertionError, match=said):
+        check_optimizer(type("Changed", (adam,), methods))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
         (("(144, 10)", "(144, 9)"), r"two images gave \(2, 9\): the contract wants logits \(2, 10\)"),
         (('"tiny"', '"Tiny Net"'), "give a kebab-case name"),
         (("(1, 8, 8)", "(1, 8)"), "give \\(channels, height, width\\)"),

@@ -282,6 +282,44 @@ def test_a_sweep_killed_at_random_moments_ends_in_the_same_table(tmp_path: Path)
     assert without_seconds(table) == without_seconds(json.loads(undisturbed))
 
 
+def test_an_interrupted_trial_goes_on_from_its_checkpoint_to_the_same_bits(tmp_path: Path) -> None:
+    file = sweep_file(
+        tmp_path, config=digits_tables(rounds=4, checkpoint_rounds=1), rows={"one": {}}, seeds=[0]
+    )
+    run(file, tmp_path / "whole")
+    process = command(file, tmp_path / "out")
+    trial, deadline = tmp_path / "out" / "trials" / "one-seed0", time.monotonic() + 120
+    while not (trial / "checkpoints" / "round-00002-step-00000").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    earlier = (trial / "timings.jsonl").read_text().splitlines()[:3]
+    outcomes, _ = run(file, tmp_path / "out")
+    assert outcomes["one-seed0"].value == "completed"
+    assert (trial / "timings.jsonl").read_text().splitlines()[:3] == earlier  # not trained again
+    whole = tmp_path / "whole" / "trials" / "one-seed0"
+    for name in (
+        "metrics.jsonl",
+        "checkpoints/round-00004-step-00000/state.safetensors",
+        "best/manifest.json",
+    ):
+        assert (trial / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_an_unfinished_trial_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    run(sweep_file(tmp_path), tmp_path / "out", only=("ConvModel",))
+    (tmp_path / "out" / "trials" / "ConvModel-seed0" / "result.json").unlink()
+    with pytest.raises(genophen.ConfigError, match="ConvModel-seed0 was run with other settings"):
+        run(sweep_file(tmp_path, config=digits_tables(rounds=2)), tmp_path / "out")
+
+
+def test_a_trial_killed_before_it_had_a_config_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "out" / "trials" / "ConvModel-seed0").mkdir(parents=True)
+    (tmp_path / "out" / "trials" / "ConvModel-seed0" / ".config.toml.part").write_text("[data")
+    outcomes, _ = run(sweep_file(tmp_path), tmp_path / "out", only=("ConvModel",))
+    assert outcomes["ConvModel-seed0"].value == "completed"
+
+
 def test_an_interrupted_sweep_exits_130_and_says_how_to_go_on(tmp_path: Path) -> None:
     tables = digits_tables(rounds=10_000, patience=0)
     process = command(sweep_file(tmp_path, config=tables), tmp_path / "out")

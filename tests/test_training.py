@@ -51,6 +51,8 @@ def test_a_run_leaves_what_the_design_says(tmp_path: Path) -> None:
         "timings.jsonl",
         "result.json",
         "best",
+        "checkpoints",
+        ".lock",
     }
     saved = json.loads((tmp_path / "run" / "result.json").read_text())
     assert saved == {key: value for key, value in result.items() if key != "directory"}
@@ -434,10 +436,13 @@ def test_extras_may_be_tensors_and_cannot_hide_a_column(tmp_path: Path) -> None:
 
 
 def test_two_runs_cannot_share_a_folder(tmp_path: Path) -> None:
-    first = RunDirectory.create(tmp_path / "run", "x")
-    with pytest.raises(genophen.ConfigError, match="it is not empty"):
-        RunDirectory.create(tmp_path / "run", "x")
-    first.discard()
+    with RunDirectory.create(tmp_path / "run", "x", "") as first:
+        with (
+            pytest.raises(genophen.ConfigError, match="it is not empty"),
+            RunDirectory.create(tmp_path / "run", "x", ""),
+        ):
+            pass
+        first.discard()
     assert not (tmp_path / "run").exists()
 
 

@@ -15,6 +15,7 @@ from genophen.cli.evaluate import evaluate
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
 from genophen.cli.report import report
+from genophen.cli.resume import resume
 from genophen.cli.run import run
 from genophen.cli.sweep import sweep
 from genophen.errors import GenophenError
@@ -29,6 +30,7 @@ def cli() -> None:
     genophen run examples/digits.toml
     genophen run examples/mnist.toml --optimizer adam
     genophen run examples/cifar_block3.toml --set training.rounds=10
+    genophen resume runs/20260101-120000-mnist-1a2b3c
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2
 
     \b
@@ -37,7 +39,7 @@ def cli() -> None:
     """
 
 
-for command in (run, evaluate, params, sweep, compare, report, plugins, doctor):
+for command in (run, resume, evaluate, params, sweep, compare, report, plugins, doctor):
     cli.add_command(command)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -108,6 +110,37 @@ def resolve(
     for note in config.notes:
         say(note)
     return config, plugins
+
+
+def conclude(
+    result: dict[str, Any], directory: Path, as_json: bool, plugin_files: tuple[Path, ...] = ()
+) -> int:
+    """Print what came out of a run, and give the exit code."""
+    status = result["status"]
+    if as_json:
+        print_json(result)
+    else:
+        _print_summary(result, directory)
+    if status == "diverged":
+        say("The training diverged: try a lower learning rate or gradient clipping (clip_norm).")
+        return 3
+    if status == "interrupted":
+        files = [word for file in plugin_files for word in ("--plugin", str(file))]
+        say(f"Interrupted. To go on: {shlex.join(['genophen', 'resume', str(directory), *files])}")
+        return 128 + int(result["signal"])
+    if result["test_accuracy"] is not None and sys.stderr.isatty():
+        say(f"Next: genophen evaluate {directory}")
+    return 0
+
+
+def _print_summary(result: dict[str, Any], directory: Path) -> None:
+    reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
+    click.echo(f"{result['status']}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
+    if result["validation_accuracy"] is not None:
+        click.echo(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
+    if result["test_accuracy"] is not None:
+        click.echo(f"test accuracy        {result['test_accuracy']:.2%}")
+    click.echo(f"run directory        {directory}")
 
 
 def say(message: str) -> None:

@@ -23,9 +23,9 @@ def doctor(data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...],
     """Show versions, devices, data, disk and plugins, and train for a moment. Exit code 1: a problem."""
     import torch
 
-    from genophen.config import default_data_dir
     from genophen.environment import machine, package_versions
     from genophen.plugins import load_plugins
+    from genophen.settings import default_data_dir
 
     plugins = load_plugins(plugin_files)
     folder = default_data_dir() if data_dir is None else data_dir.absolute()

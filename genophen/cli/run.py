@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from genophen.cli.common import (
+    conclude,
     config_options,
     data_dir_option,
     device_option,
@@ -61,11 +61,7 @@ def run(
     from genophen.training import run_config
 
     directory, result = run_config(resolved, plugins, config.stem, out, reporters, say)
-    if as_json:
-        print_json(result)
-    else:
-        _print_summary(result, directory.path)
-    return _exit_code(result)
+    return conclude(result, directory.path, as_json, plugin_files)
 
 
 def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
@@ -85,26 +81,3 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     click.echo(config.to_toml())
     print_description(description)
     click.echo("\nNothing was trained or written; the data was not read.")
-
-
-def _print_summary(result: dict[str, Any], directory: Path) -> None:
-    status = result["status"]
-    reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
-    click.echo(f"{status}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
-    if result["validation_accuracy"] is not None:
-        click.echo(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
-    if result["test_accuracy"] is not None:
-        click.echo(f"test accuracy        {result['test_accuracy']:.2%}")
-    click.echo(f"run directory        {directory}")
-    if status == "diverged":
-        say("The training diverged: try a lower learning rate or gradient clipping (clip_norm).")
-    elif result["test_accuracy"] is not None and sys.stderr.isatty():
-        say(f"Next: genophen evaluate {directory}")
-
-
-def _exit_code(result: dict[str, Any]) -> int:
-    if result["status"] == "diverged":
-        return 3
-    if result["status"] == "interrupted":
-        return 128 + int(result["signal"])
-    return 0

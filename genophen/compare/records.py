@@ -12,8 +12,7 @@ from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
 from genophen.errors import DamagedError
 from genophen.options import shown
 from genophen.rundir import RunDirectory
-from genophen.sweep import read_failure, without_places
-from genophen.sweep_file import flattened
+from genophen.sweep import read_failure
 from genophen.toml import read_toml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -119,7 +118,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
     files = RunDirectory.open(directory)
     config = resolve_config(read_toml(files.config), plugins, str(files.config))
     seed = config.training.seed
-    settings = flattened(without_places(config))
+    settings = config.settings()
     del settings["training.seed"]
     if not files.result.exists():
         return LeftOut(directory, seed, settings, why_without_result(directory))

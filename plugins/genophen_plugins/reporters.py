@@ -36,6 +36,10 @@ class ConsoleReporter(genophen.Reporter):
             f"parameters: {counts['kernel']:,} kernel + {counts['direct']:,} direct = {counts['total']:,}"
         )
         self._print(f"writing to {info.directory}")
+        if info.best_accuracy is not None:
+            self._best = info.best_accuracy
+            place = f"round {info.rounds_done}" + (f", step {info.steps_done}" if info.steps_done else "")
+            self._print(f"going on after {place}; best validation so far {self._best:.2%}")
         if self._console.is_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
@@ -48,7 +52,8 @@ class ConsoleReporter(genophen.Reporter):
                 transient=True,
             )
             total = info.steps_per_round * info.total_rounds
-            self._task = self._progress.add_task("training", total=total, best="")
+            done = info.steps_per_round * info.rounds_done + info.steps_done
+            self._task = self._progress.add_task("training", total=total, completed=done, best="")
             self._progress.start()
 
     def step(self) -> None:
