@@ -106,8 +106,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("GENOPHEN_LOAD_PLUGINS", raising=False)
-        for optimizer in OPTIMIZERS:
-            run(noisy_tables() | {"optimizer": OPTIMIZERS[optimizer]}, folder / optimizer)
+        for optimizer, table in OPTIMIZERS.items():
+            run(noisy_tables() | {"optimizer": table}, folder / optimizer)
     return {optimizer: leaves(folder / optimizer) for optimizer in OPTIMIZERS}
 
 
