@@ -20,6 +20,11 @@ PLUGIN_KINDS = ("dataset", "architecture", "genotype", "optimizer")
 DEFAULT_NAMES = {"genotype": "hypernetwork", "optimizer": "adam"}
 
 
+#: Batches beyond this are a slip of the hand: their activations alone would fill the memory.
+MAX_BATCH = 65_536
+MAX_COUNT = 1_000_000_000
+
+
 def default_data_dir() -> Path:
     """Where data sets are kept unless a run says otherwise: GENOPHEN_DATA, or the user's cache folder."""
     if given := os.environ.get("GENOPHEN_DATA"):
@@ -35,6 +40,7 @@ class DataSettings(Options):
     validation_size: int | None = Field(
         None,
         ge=1,
+        le=MAX_COUNT,
         description="training images held out for validation (default: a tenth, at most 5000); "
         "not for data sets that have a validation split of their own",
     )
@@ -49,18 +55,23 @@ class DataSettings(Options):
 class TrainingSettings(Options):
     """How long and on what to train, the same for every optimizer."""
 
-    rounds: int = Field(30, ge=1, description="rounds, each ending in a validation")
-    batch_size: int = Field(128, ge=1, description="images in a training batch")
+    rounds: int = Field(30, ge=1, le=1_000_000, description="rounds, each ending in a validation")
+    batch_size: int = Field(128, ge=1, le=MAX_BATCH, description="images in a training batch")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random draw of the training")
     patience: int = Field(
         10,
         ge=0,
+        le=MAX_COUNT,
         description="stop after so many rounds without a better validation accuracy; 0: never; "
         "has no effect with a schedule laid out over all rounds",
     )
-    max_sample_evaluations: int = Field(0, ge=0, description="budget of sample evaluations; 0: none")
+    max_sample_evaluations: int = Field(
+        0, ge=0, lt=2**63, description="budget of sample evaluations; 0: none"
+    )
     max_seconds: float = Field(0.0, ge=0, description="budget of seconds; 0: none (not bit-reproducible)")
-    evaluation_batch_size: int = Field(500, ge=1, description="images in a validation or test batch")
+    evaluation_batch_size: int = Field(
+        500, ge=1, le=MAX_BATCH, description="images in a validation or test batch"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="arithmetic of the main network in training; kernels are generated, and validation and "

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 from genophen.errors import ConfigError, Problem, nearest
 
 OptionsT = TypeVar("OptionsT", bound="Options")
 
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path without a NUL character")
+    return path
+
+
 #: A setting that names a file or folder. Relative ones are resolved as the config is read: against the
 #: working directory, in a data set's settings first against the data directory.
-PathOption = Annotated[Path, Strict(False)]
+PathOption = Annotated[Path, Strict(False), AfterValidator(_without_nul)]
 
 
 class Options(BaseModel):

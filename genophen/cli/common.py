@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genophen.errors import printable
+
 if TYPE_CHECKING:
     from genophen.config import Config
     from genophen.plugins import Plugins
@@ -112,7 +114,12 @@ def resolve(
 
 def say(message: str) -> None:
     """A message to the user, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
+
+
+def show(text: str) -> None:
+    """What was asked for, on stdout."""
+    click.echo(printable(text))
 
 
 def print_json(value: Any) -> None:

@@ -16,6 +16,7 @@ from genophen.cli.common import (
     print_json,
     resolve,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def evaluate(
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
-        click.echo(f"{split} loss      {measured.loss:.4f} (weights of round {values['round']})")
+        show(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
+        show(f"{split} loss      {measured.loss:.4f} (weights of round {values['round']})")
 
 
 def _compare_data(run: RunDirectory, sha256: str) -> None:

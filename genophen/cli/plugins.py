@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json
+from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json, show
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugin
@@ -39,7 +39,7 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
         print_json({"plugins": [_summary(plugin) for plugin in found], "failures": failures})
         return
     for plugin in found:
-        click.echo(f"{plugin.kind:<13} {plugin.name:<14} {plugin.cls.description}  [{_origin(plugin)}]")  # type: ignore[attr-defined]
+        show(f"{plugin.kind:<13} {plugin.name:<14} {plugin.cls.description}  [{_origin(plugin)}]")  # type: ignore[attr-defined]
 
 
 @plugins.command("show", no_args_is_help=True)
@@ -114,18 +114,18 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _print_plugin(plugin: Plugin) -> None:
-    click.echo(f"{plugin.kind} {plugin.name}: {plugin.cls.description}")  # type: ignore[attr-defined]
-    click.echo(f"from {plugin.source.name} ({_origin(plugin)})")
+    show(f"{plugin.kind} {plugin.name}: {plugin.cls.description}")  # type: ignore[attr-defined]
+    show(f"from {plugin.source.name} ({_origin(plugin)})")
     settings = _settings(plugin)
     if not settings:
-        click.echo("It has no settings.")
+        show("It has no settings.")
         return
-    click.echo(f"Settings, under [{plugin.kind}.{plugin.name}]:")
+    show(f"Settings, under [{plugin.kind}.{plugin.name}]:")
     for setting in settings:
         default = "required" if setting["required"] else f"default {_toml_like(setting['default'])}"
-        click.echo(f"  {setting['name']}  ({setting['type']}; {default})")
+        show(f"  {setting['name']}  ({setting['type']}; {default})")
         if setting["description"]:
-            click.echo(f"      {setting['description']}")
+            show(f"      {setting['description']}")
 
 
 def _toml_like(value: object) -> str:

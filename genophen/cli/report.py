@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genophen.cli.common import load_all_plugins, plugin_options
+from genophen.cli.common import load_all_plugins, plugin_options, show
 
 
 @click.command(no_args_is_help=True)
@@ -51,4 +51,4 @@ def report(
         )
     figure = FIGURES[name](directories, load_all_plugins(plugin_files))
     figure.savefig(target, dpi=150, bbox_inches="tight")
-    click.echo(str(target))
+    show(str(target))

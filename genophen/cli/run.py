@@ -17,6 +17,7 @@ from genophen.cli.common import (
     print_json,
     resolve,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -82,20 +83,20 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     if as_json:
         print_json({"config": config.to_toml(), **description})
         return
-    click.echo(config.to_toml())
+    show(config.to_toml())
     print_description(description)
-    click.echo("\nNothing was trained or written; the data was not read.")
+    show("\nNothing was trained or written; the data was not read.")
 
 
 def _print_summary(result: dict[str, Any], directory: Path) -> None:
     status = result["status"]
     reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
-    click.echo(f"{status}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
+    show(f"{status}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
     if result["validation_accuracy"] is not None:
-        click.echo(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
+        show(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
     if result["test_accuracy"] is not None:
-        click.echo(f"test accuracy        {result['test_accuracy']:.2%}")
-    click.echo(f"run directory        {directory}")
+        show(f"test accuracy        {result['test_accuracy']:.2%}")
+    show(f"run directory        {directory}")
     if status == "diverged":
         say("The training diverged: try a lower learning rate or gradient clipping (clip_norm).")
     elif result["test_accuracy"] is not None and sys.stderr.isatty():

@@ -19,6 +19,7 @@ from genophen.cli.common import (
     plugin_options,
     print_json,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def sweep(
     if as_json:
         print_json(lines)
     else:
-        click.echo(as_text(lines))
+        show(as_text(lines))
     if signal_number:
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
         return 128 + signal_number
