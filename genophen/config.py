@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,17 +13,14 @@ from pydantic import Field
 
 from genophen.augmentation import Augmentation
 from genophen.errors import ConfigError, GenophenError, PluginError, Problem, listed, nearest, nearest_name
-from genophen.options import Options, PathOption, read_options, shown
+from genophen.options import Options, PathOption, read_options, shown, with_absolute_paths
 from genophen.toml import write_toml
 
 PLUGIN_KINDS = ("dataset", "architecture", "genotype", "optimizer")
 #: What a config gets where it names no plugin of a kind; without an entry the name must be given.
 DEFAULT_NAMES = {"genotype": "hypernetwork", "optimizer": "adam"}
-
-
-#: Batches beyond this are a slip of the hand: their activations alone would fill the memory.
+#: Larger batches are a slip of the hand: their activations alone would fill the memory.
 MAX_BATCH = 65_536
-MAX_COUNT = 1_000_000_000
 
 
 def default_data_dir() -> Path:
@@ -40,7 +38,6 @@ class DataSettings(Options):
     validation_size: int | None = Field(
         None,
         ge=1,
-        le=MAX_COUNT,
         description="training images held out for validation (default: a tenth, at most 5000); "
         "not for data sets that have a validation split of their own",
     )
@@ -61,13 +58,10 @@ class TrainingSettings(Options):
     patience: int = Field(
         10,
         ge=0,
-        le=MAX_COUNT,
         description="stop after so many rounds without a better validation accuracy; 0: never; "
         "has no effect with a schedule laid out over all rounds",
     )
-    max_sample_evaluations: int = Field(
-        0, ge=0, lt=2**63, description="budget of sample evaluations; 0: none"
-    )
+    max_sample_evaluations: int = Field(0, ge=0, description="budget of sample evaluations; 0: none")
     max_seconds: float = Field(0.0, ge=0, description="budget of seconds; 0: none (not bit-reproducible)")
     evaluation_batch_size: int = Field(
         500, ge=1, le=MAX_BATCH, description="images in a validation or test batch"
@@ -103,6 +97,7 @@ class PluginLookup(Protocol):
     def failures(self) -> list[Any]: ...
     def names(self, kind: str) -> list[str]: ...
     def options(self, kind: str, name: str) -> type[Options]: ...
+    def blame(self, kind: str, name: str) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -217,7 +212,7 @@ class _Reader:
                 self._unknown_key(section, key)
                 del values[key]
         settings = self._validated(cls, values, section)
-        return None if settings is None else _with_absolute_paths(settings, None)
+        return None if settings is None else with_absolute_paths(settings, None)
 
     def _unknown_key(self, section: str, key: str) -> None:
         """A key that the section does not have: often one that belongs into the selected plugin's table."""
@@ -252,7 +247,7 @@ class _Reader:
                 options = self._plugin_options(kind, name, values)
                 if name == selected and options is not None:
                     base = data_dir if kind == "dataset" else None
-                    choice = Choice(name, _with_absolute_paths(options, base))
+                    choice = Choice(name, with_absolute_paths(options, base))
         return choice
 
     def _selected_name(self, kind: str) -> str | None:
@@ -290,7 +285,11 @@ class _Reader:
                 Problem(f"{kind}.{name}", f"found {shown(values)}", f"a table: [{kind}.{name}]")
             )
             return None
-        return self._validated(self.plugins.options(kind, name), values, f"{kind}.{name}")
+        with self.plugins.blame(kind, name):  # its validators and defaults are code of its own
+            options = self._validated(self.plugins.options(kind, name), values, f"{kind}.{name}")
+            if options is not None:
+                write_toml(plain(options))  # so that the run can save them
+            return options
 
     def _validated(self, cls: type[Options], values: dict[str, Any], where: str) -> Options | None:
         try:
@@ -298,14 +297,3 @@ class _Reader:
         except ConfigError as error:
             self.problems.extend(error.problems)
             return None
-
-
-def _with_absolute_paths(options: Options, data_dir: Path | None) -> Options:
-    """The options with every relative path resolved: below `data_dir` if it exists there, else from here."""
-    resolved: dict[str, Path] = {}
-    for name in type(options).model_fields:
-        value = getattr(options, name)
-        if isinstance(value, Path) and not value.is_absolute():
-            below = None if data_dir is None else data_dir / value
-            resolved[name] = below if below is not None and below.exists() else value.absolute()
-    return options.model_copy(update=resolved) if resolved else options

@@ -49,6 +49,17 @@ def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> 
         raise ConfigError(f"cannot use the settings under {where}", problems=problems) from None
 
 
+def with_absolute_paths(options: OptionsT, data_dir: Path | None) -> OptionsT:
+    """The options with every relative path resolved: below `data_dir` if it exists there, else from here."""
+    resolved: dict[str, Path] = {}
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        if isinstance(value, Path) and not value.is_absolute():
+            below = None if data_dir is None else data_dir / value
+            resolved[name] = below if below is not None and below.exists() else value.absolute()
+    return options.model_copy(update=resolved) if resolved else options
+
+
 def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:
     path = ".".join(str(part) for part in detail["loc"])
     key = ".".join(part for part in (where, path) if part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def check_answer(answer: Answer, codes: tuple[int, ...] = (0, 2)) -> None:
     assert answer.code in codes, answer
     assert "Traceback" not in answer.err, answer
     assert "should not happen" not in answer.err, answer
-    assert answer.code == 0 or answer.err.startswith(("Error: ", "Usage: ")), answer
+    assert answer.code == 0 or re.search("^(Error|Usage): ", answer.err, re.MULTILINE), answer
     assert is_harmless(answer.out + answer.err), answer
     assert answer.seconds < 1, answer
 

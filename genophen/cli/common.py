@@ -86,12 +86,12 @@ def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[st
 
 
 def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
-    """Every plugin, with one line on stderr for each that failed."""
+    """Every plugin, with one line on stderr for each that failed or misbehaved."""
     from genophen.plugins import load_plugins
 
     plugins = load_plugins(files)
-    for failure in plugins.failures:
-        say(str(failure))
+    for line in (*map(str, plugins.failures), *plugins.notes):
+        say(line)
     return plugins
 
 

@@ -55,7 +55,7 @@ def run(
     """
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
     names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.get("reporter", name).cls() for name in names]
+    reporters = [plugins.reporter(name, say) for name in names]
     if dry_run:
         _dry_run(resolved, plugins, out, as_json)
         return 0

@@ -132,7 +132,9 @@ def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
 
 def _executor(plugins: Plugins, jobs: int, ray_address: str | None) -> Executor:
     name = "local" if ray_address is None else "ray"
-    executor: Executor = plugins.get("executor", name).cls(jobs, ray_address)
+    plugin = plugins.get("executor", name)
+    with plugins.blame("executor", name):
+        executor: Executor = plugin.cls(jobs, ray_address)
     return executor
 
 
