@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
@@ -132,5 +133,10 @@ def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: Path
         ) from None
 
 
+def plain_name(name: str) -> str:
+    """A name as a folder may have it: no separators, nothing that steers a terminal, at most 100 characters."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name)[:100]
+
+
 def _fresh_name(config_name: str) -> str:
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{config_name}-{secrets.token_hex(3)}"
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{plain_name(config_name)}-{secrets.token_hex(3)}"

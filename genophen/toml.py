@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         raise ConfigError(
             attempted,
-            found=error.strerror or str(error),
+            found=getattr(error, "strerror", None) or str(error),
             next_step="check the path; see examples/ for configs",
         ) from None
     if len(content) > MAX_BYTES:
@@ -164,7 +165,7 @@ def _reason(error: ConfigError) -> str:
 
 
 def write_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
-    """TOML text for tables of strings, numbers, booleans, paths, lists and tables; None is left out."""
+    """TOML text for tables of strings, numbers, booleans, dates, paths, lists and tables; None is left out."""
     values = {k: v for k, v in tables.items() if v is not None and not isinstance(v, Mapping)}
     lines = [f"{_key(key)} = {_literal(value)}" for key, value in values.items()]
     text = "".join(f"{line}\n" for line in lines)
@@ -197,6 +198,8 @@ def _literal(value: object) -> str:
             f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None
         )
         return f"{{ {inner} }}"
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
     if isinstance(value, str | Path):
         return _string(str(value))
     raise TypeError(f"cannot write {type(value).__name__} as TOML")

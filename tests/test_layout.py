@@ -17,6 +17,7 @@ ORDER = [
     "errors",
     "seeds",
     "options",
+    "records",
     "toml",
     "signals",
     "environment",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,9 +76,11 @@ def evaluate(
 
 def _compare_data(run: RunDirectory, sha256: str) -> None:
     """Say so where the data set is not the one that the run was trained on."""
+    from genophen.records import read_environment
+
     try:
-        trained_on = json.loads(run.environment.read_text(encoding="utf-8"))["dataset"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        trained_on = read_environment(run.environment)["dataset"]["sha256"]
+    except (OSError, ValueError):
         say(f"{run.environment} cannot be read: whether the data is the same is not known")
         return
     if trained_on != sha256:

@@ -34,7 +34,7 @@ def report(
     genophen report runs/mine runs/table2/trials/ConvModel-seed0 --figure kernels
     genophen report runs/table2 --figure accuracy --out accuracy.svg
     """
-    from genophen.errors import ConfigError, nearest
+    from genophen.errors import ConfigError, GenophenError, nearest
     from genophen.report.figures import FIGURES
 
     if name not in FIGURES:
@@ -50,5 +50,10 @@ def report(
             f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
         )
     figure = FIGURES[name](directories, load_all_plugins(plugin_files))
-    figure.savefig(target, dpi=150, bbox_inches="tight")
+    try:
+        figure.savefig(target, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise GenophenError(
+            f"cannot write the figure to {target}", found=error.strerror or str(error), next_step="--out FILE"
+        ) from None
     show(str(target))
