@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import tomllib
@@ -18,6 +17,7 @@ from genophen.config import Config, PluginLookup, resolve_config
 from genophen.errors import ConfigError, Problem, listed, nearest
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
+from genophen.records import read_result
 from genophen.rundir import RunDirectory
 from genophen.sweep_file import Row, Sweep, flattened, merged
 from genophen.toml import read_toml, write_toml
@@ -39,14 +39,14 @@ class Trial:
     def result(self) -> dict[str, Any] | None:
         """The trial's `result.json` once it is over; None before."""
         try:
-            result = json.loads((self.directory / "result.json").read_text(encoding="utf-8"))
+            result = read_result(self.directory / "result.json")
         except (OSError, ValueError):
             return None
-        return result if isinstance(result, dict) and result.get("status") in FINISHED else None
+        return result if result["status"] in FINISHED else None
 
     def signal(self) -> int:
         """The number of the signal that interrupted the trial."""
-        return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
+        return int(read_result(self.directory / "result.json")["signal"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
