@@ -122,6 +122,15 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def unknown_name(what: str, known: Sequence[str], name: str, otherwise: str = "") -> dict[str, str]:
+    """The parts of the error about a name that no `what` has: what is known, and the nearest or a way out."""
+    return {
+        "found": f"no {what} of that name",
+        "allowed": ", ".join(known) or "(none)",
+        "next_step": nearest(name, known) or otherwise,
+    }
+
+
 def listed(names: Iterable[str]) -> str:
     """The names in order, comma-separated; `(none)` for an empty list."""
     return ", ".join(sorted(names)) or "(none)"

@@ -18,7 +18,7 @@ import pluggy
 
 from genophen import hookspecs
 from genophen.contract import KINDS, contract_problem
-from genophen.errors import GenophenError, PluginError, listed, nearest, one_line
+from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, unknown_name
 from genophen.isolation import cause, contained
 from genophen.options import Options
 from genophen.reporter import Guarded, Reporter
@@ -87,14 +87,10 @@ class Plugins:
                 next_step="uninstall one of them, or name the plugins to load in GENOPHEN_LOAD_PLUGINS",
             )
         if name not in self.registered[kind]:
-            causes = [str(failure) for failure in self.failures]
-            raise PluginError(
-                attempted,
-                found="; ".join(["no plugin of that name", *causes]),
-                allowed=listed(self.registered[kind]),
-                next_step=nearest(name, self.registered[kind])
-                or "install the package that has it, or name its file with --plugin FILE.py",
-            )
+            otherwise = "install the package that has it, or name its file with --plugin FILE.py"
+            parts = unknown_name("plugin", self.names(kind), name, otherwise)
+            parts["found"] = "; ".join([parts["found"], *map(str, self.failures)])
+            raise PluginError(attempted, **parts)
         return self.registered[kind][name]
 
     @contextmanager

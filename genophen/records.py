@@ -49,7 +49,7 @@ class _Line(_Record):
     kernel_parameters: int | None
     reported_test_accuracy: float | None
     reported_kernel_parameters: int | None
-    trials: list[_Trial]
+    trials: list[_Trial] = []
 
 
 class _Machine(_Record):

@@ -37,7 +37,7 @@ def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Tri
     """Raise a ConfigError where published trials were run with other settings than the sweep has now."""
     planned = {(trial.row.name, trial.seed): trial.settings() for trial in trials}
     for line in lines:
-        for record in line["trials"]:
+        for record in line.get("trials", []):
             now = planned.get((line["model"], record["seed"]), {})
             # Settings that have been added to genophen since are at their defaults in both.
             different = [key for key, value in record["settings"].items() if now.get(key) != value]

@@ -134,7 +134,7 @@ def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: Path
 
 
 def plain_name(name: str) -> str:
-    """A name as a folder may have it: no separators, nothing that steers a terminal, at most 100 characters."""
+    """A name as a folder may have it: letters, digits and a few signs, at most 100 characters."""
     return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name)[:100]
 
 

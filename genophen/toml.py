@@ -165,7 +165,7 @@ def _reason(error: ConfigError) -> str:
 
 
 def write_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
-    """TOML text for tables of strings, numbers, booleans, dates, paths, lists and tables; None is left out."""
+    """TOML text for tables of what TOML knows, and of paths; None is left out."""
     values = {k: v for k, v in tables.items() if v is not None and not isinstance(v, Mapping)}
     lines = [f"{_key(key)} = {_literal(value)}" for key, value in values.items()]
     text = "".join(f"{line}\n" for line in lines)

@@ -50,18 +50,13 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
 def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
     """Show the plugin NAME: what it is, where it comes from, and every setting with its default."""
     from genophen.contract import KINDS
-    from genophen.errors import PluginError, nearest
+    from genophen.errors import PluginError, unknown_name
 
     loaded = load_all_plugins(plugin_files)
     found = [loaded.registered[kind][name] for kind in KINDS if name in loaded.registered[kind]]
     if not found:
         every = sorted({known for kind in KINDS for known in loaded.registered[kind]})
-        raise PluginError(
-            f"cannot show the plugin {name!r}",
-            found="no plugin of that name",
-            allowed=", ".join(every),
-            next_step=nearest(name, every),
-        )
+        raise PluginError(f"cannot show the plugin {name!r}", **unknown_name("plugin", every, name))
     if as_json:
         print_json([{**_summary(plugin), "settings": _settings(plugin)} for plugin in found])
         return

@@ -34,16 +34,11 @@ def report(
     genophen report runs/mine runs/table2/trials/ConvModel-seed0 --figure kernels
     genophen report runs/table2 --figure accuracy --out accuracy.svg
     """
-    from genophen.errors import ConfigError, GenophenError, nearest
+    from genophen.errors import ConfigError, GenophenError, unknown_name
     from genophen.report.figures import FIGURES
 
     if name not in FIGURES:
-        raise ConfigError(
-            f"cannot draw the figure {name!r}",
-            found="no figure of that name",
-            allowed=", ".join(FIGURES),
-            next_step=nearest(name, FIGURES),
-        )
+        raise ConfigError(f"cannot draw the figure {name!r}", **unknown_name("figure", [*FIGURES], name))
     target = directories[0] / f"{name}.png" if out is None else out
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(

@@ -195,7 +195,7 @@ def _known_pickle(file: Path, md5: str) -> Any:
 
 
 def _idx_reader(name: str) -> Any:
-    """torchvision's class, less its reading of `processed/*.pt`, which it would unpickle in place of the data."""
+    """torchvision's class, less its unpickling of `processed/*.pt` where that is there."""
     # Of the same name: torchvision's folder is named after the class.
     return type(name, (_torchvision(name),), {"_check_legacy_exist": lambda self: False})
 
