@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genophen.config import Config, PluginLookup, resolve_config
-from genophen.errors import ConfigError, Problem, listed, nearest
+from genophen.errors import ConfigError, Problem, listed, unknown_name
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
 from genophen.records import read_result
@@ -65,12 +65,7 @@ def plan(
     names = [row.name for row in sweep.rows]
     for name in only:
         if name not in names:
-            raise ConfigError(
-                f"cannot run the row {name!r}",
-                found="no row of that name",
-                allowed=", ".join(names),
-                next_step=nearest(name, names),
-            )
+            raise ConfigError(f"cannot run the row {name!r}", **unknown_name("row", names, name))
     for seed in seeds:
         if all(seed not in row.seeds for row in sweep.rows):
             every = sorted({known for row in sweep.rows for known in row.seeds})
