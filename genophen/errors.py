@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypedDict
 
 
 class GenophenError(Exception):
@@ -122,7 +123,15 @@ def _escape(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def unknown_name(what: str, known: Sequence[str], name: str, otherwise: str = "") -> dict[str, str]:
+class NameParts(TypedDict):
+    """The three parts of an error about a name."""
+
+    found: str
+    allowed: str
+    next_step: str
+
+
+def unknown_name(what: str, known: Sequence[str], name: str, otherwise: str = "") -> NameParts:
     """The parts of the error about a name that no `what` has: what is known, and the nearest or a way out."""
     return {
         "found": f"no {what} of that name",

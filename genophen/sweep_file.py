@@ -162,8 +162,14 @@ def _row(
             f"cannot use the row {name!r} of {path}",
             problems=[Problem(key, "unknown key", listed(known), nearest(key, known)) for key in unknown],
         )
-    training = own.get("training")
-    if isinstance(training, dict) and "seed" in training:
+    training = own.get("training", {})
+    if not isinstance(training, dict):
+        raise ConfigError(
+            f"cannot use the row {name!r} of {path}",
+            found=f"training = {shown(training)}",
+            allowed="a table: [training]",
+        )
+    if "seed" in training:
         raise ConfigError(
             f"cannot use the row {name!r} of {path}", found="training.seed", next_step="list it under seeds"
         )

@@ -216,3 +216,26 @@ ASSIGNMENTS = (
     )
     | ODD_TEXT
 )
+
+
+@st.composite
+def sweep_tables(draw: st.DrawFn) -> dict[str, Any]:
+    """A sweep with a few keys changed, of the sweep or of the configs in it."""
+    tables: dict[str, Any] = {"config": digits_tables(), "rows": {"one": {}, "two": {}}}
+    for _ in range(draw(_CHANGES)):
+        key = draw(
+            st.sampled_from(["name", "title", "base", "config", "seeds", "rows", "grid", "row", "odd"])
+        )
+        if key == "row":
+            rows = tables["rows"] if isinstance(tables["rows"], dict) else {}
+            parts = ["training", "optimizer", "published", "seeds", "odd"]
+            row = draw(st.dictionaries(st.sampled_from(parts), ODD_VALUES, max_size=2))
+            tables["rows"] = {**rows, draw(ODD_TEXT): row}
+        elif key == "grid":
+            axes = draw(st.dictionaries(_KEYS.map(".".join), st.lists(ODD_VALUES, max_size=3), max_size=2))
+            tables["grid"] = axes
+        elif key == "config":
+            tables["config"] = draw(config_tables())
+        else:
+            tables[draw(ODD_TEXT) if key == "odd" else key] = draw(ODD_VALUES)
+    return tables

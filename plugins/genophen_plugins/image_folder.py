@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import tempfile
@@ -176,10 +175,12 @@ def _read_cache(entry: Path, count: int, channels: int) -> Tensor | None:
         with (entry / "pixels").open("rb") as file:
             intact = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
             size = file.seek(0, os.SEEK_END)
+        # Mapping more than the file has would end the process at the first touch.
+        _, _, height, width = shape
+        fits = shape[:2] == [count, channels] and count * channels * height * width == size
+        if not intact or not fits or not all(type(number) is int and number > 0 for number in shape):
+            return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    # Mapping more than the file has would end the process at the first touch.
-    if not intact or shape[:2] != [count, channels] or len(shape) != 4 or math.prod(shape) != size:
         return None
     flat = torch.from_file(str(entry / "pixels"), shared=False, size=size, dtype=torch.uint8)
     return flat.view(*shape)
