@@ -152,7 +152,7 @@ def test_a_run_is_kept_in_its_folder_whatever_its_config_is_called(tmp_path: Pat
         ({"name": "x" * 101}, "name: found 'xxxx"),
         ({"grid": {f"k{i}": list(range(10)) for i in range(12)}}, "a grid of 1000000000000 rows"),
         ({"seeds": list(range(10_001))}, "found:   10001 trials"),
-        ({"rows": {"a": {"training": 3}}}, "training: found 3; allowed: a table"),
+        ({"rows": {"a": {"training": 3}}}, "training = 3\n  allowed: a table: [training]"),
         ({"base": "a\0b"}, "cannot read the config"),
         ({"rows": {"a/b": {}, "a:b": {}}}, "two trials would share a-b-seed0"),
     ],
