@@ -460,3 +460,19 @@ def test_descriptions_and_names_cannot_steer_the_terminal(tmp_path: Path) -> Non
     answer = ask("plugins", "list", "--plugin", write(tmp_path, "named.py", named))
     check_answer(answer, codes=(5,))
     assert "architecture \\u001b[31mOdd: its name is '\\x1b[31m': give a kebab-case name" in answer.err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"train_loss": "low"},
+        {"learning_rate": "fast"},
+        {"extras": {"x": None}},
+        {"train_loss": torch.ones(2)},
+    ],
+    ids=["train_loss", "learning_rate", "extras", "tensor"],
+)
+def test_metrics_that_are_no_numbers_are_refused_where_they_are_made(change: dict) -> None:
+    with pytest.raises(TypeError, match=f"Metrics: {[*change.get('extras', change)][0]} is .*, not a number"):
+        genophen.Metrics(**{"train_loss": 0.5, **change})
+    assert genophen.Metrics(torch.ones(()), np.float32(0.1), {"x": torch.ones(1)}).learning_rate > 0

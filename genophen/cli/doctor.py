@@ -37,7 +37,7 @@ def doctor(data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...],
         "plugins": {kind: sorted(found) for kind, found in plugins.registered.items()},
         "short_run": _short_run(plugins),
     }
-    problems = [str(failure) for failure in plugins.failures]
+    problems = [*map(str, plugins.failures), *plugins.notes]
     problems += [
         f"the package {name} is not installed" for name, v in checks["packages"].items() if v is None
     ]
