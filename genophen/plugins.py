@@ -164,7 +164,9 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
 
 
 def _selected_entry_points(plugins: Plugins) -> list[EntryPoint]:
-    every = sorted(entry_points(group="genophen"), key=lambda point: (point.name, point.value))
+    # One of each: an interrupted `pip` leaves a second copy of a distribution's metadata behind.
+    found = {(point.name, point.value): point for point in entry_points(group="genophen")}
+    every = [found[key] for key in sorted(found)]
     wanted = os.environ.get("GENOPHEN_LOAD_PLUGINS")
     if wanted is None:
         return every
