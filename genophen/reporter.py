@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -78,7 +80,8 @@ class Guarded(Reporter):
         if not self._working:
             return
         try:
-            method(*arguments)
+            with redirect_stdout(sys.stderr):  # stdout is the result's
+                method(*arguments)
         except Exception as error:
             self._working = False
             self._notify(f"the reporter {self._name} raised {cause(error)}: it is told nothing more")

@@ -93,14 +93,15 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
     base = read_toml(path.parent / tables["base"]) if "base" in tables else {}
     base = merged(base, tables.get("config", {}))
     seeds = _seeds(tables.get("seeds", [0]), "seeds", path)
-    rows = []
-    for name, row in (tables.get("rows") or {"": {}}).items():
-        for suffix, choice in _grid(tables.get("grid", {}), path):
-            rows.append(
-                _row(", ".join(part for part in (name, suffix) if part), row, choice, base, seeds, path)
-            )
-    if (count := sum(len(row_.seeds) for row_ in rows)) > MAX_TRIALS:
-        raise ConfigError(f"cannot use the sweep {path}", found=f"{count} trials", allowed=f"{MAX_TRIALS}")
+    named = tables.get("rows") or {"": {}}
+    choices = _grid(tables.get("grid", {}), path)
+    _check_count(len(named) * len(choices), path)
+    rows = [
+        _row(", ".join(part for part in (name, suffix) if part), row, choice, base, seeds, path)
+        for name, row in named.items()
+        for suffix, choice in choices
+    ]
+    _check_count(sum(len(row_.seeds) for row_ in rows), path)
     for row_ in rows:
         override(row_.tables, assignments)
     return Sweep(
@@ -186,6 +187,13 @@ def _row(
     )
 
 
+def _check_count(count: int, path: Path) -> None:
+    if count > MAX_TRIALS:
+        raise ConfigError(
+            f"cannot use the sweep {path}", found=f"{count:,} trials", allowed=f"up to {MAX_TRIALS:,}"
+        )
+
+
 def _seeds(value: object, key: str, path: Path) -> tuple[int, ...]:
     valid = isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value)
     if not valid or len(set(value)) != len(value):  # type: ignore[arg-type, call-overload]
@@ -207,10 +215,7 @@ def _grid(grid: Mapping[str, Any], path: Path) -> list[tuple[str, dict[str, Any]
                 found=f"grid.{key} = {shown(values)}",
                 allowed="a list of values, such as [0.003, 0.004]",
             )
-    if (count := math.prod(map(len, axes.values()))) > MAX_TRIALS:
-        raise ConfigError(
-            f"cannot use the sweep {path}", found=f"a grid of {count} rows", allowed=f"up to {MAX_TRIALS}"
-        )
+    _check_count(math.prod(map(len, axes.values())), path)
     combinations = []
     for values in itertools.product(*axes.values()):
         choice = dict(zip(axes, values, strict=True))

@@ -381,7 +381,7 @@ REPORTER = """
         name = "silent"
         description = "raises"
 
-        def start(self, info): pass
+        def start(self, info): print("on stdout")
         def step(self): pass
         def round(self, row, seconds): raise RuntimeError("the disk\\n is full")
         def end(self, result): raise AssertionError("told of the end")
@@ -397,6 +397,7 @@ def test_a_reporter_that_fails_does_not_end_the_training(tmp_path: Path) -> None
     rounds = ("--set", "training.rounds=1")
     answer = ask("run", EXAMPLE, *rounds, "--plugin", file, "--reporter", "silent", "--out", "mine")
     assert answer.code == 0
+    assert "on stdout" not in answer.out
     (line,) = (line for line in answer.err.splitlines() if "reporter" in line)
     assert line == "the reporter silent raised RuntimeError: the disk is full: it is told nothing more"
     assert json.loads(Path("mine/result.json").read_text())["status"] == "completed"
