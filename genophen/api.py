@@ -9,11 +9,12 @@ from typing import Any
 from torch import nn
 
 from genophen.config import resolve_config
+from genophen.contract import contract_problem
 from genophen.errors import ConfigError, PluginError
 from genophen.genotype import Genotype
 from genophen.options import read_options
 from genophen.phenotype import Phenotype, compile_phenotype
-from genophen.plugins import contract_problem, load_plugins
+from genophen.plugins import load_plugins
 from genophen.resumption import Choices, resume_run
 from genophen.rundir import RunDirectory
 from genophen.toml import assign, override, read_toml

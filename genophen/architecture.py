@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
 from genophen.options import Options as AnyOptions
+from genophen.options import shown
 
 if TYPE_CHECKING:
     from torch import nn
+
+#: Numbers in one image: 4096x4096 in colour, and some.
+MAX_PIXELS = 2**26
 
 
 class Architecture(ABC):
@@ -48,3 +53,14 @@ def build_network(architecture: Architecture, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return architecture.build()
+
+
+def check_description(architecture: Architecture, patterns: object) -> None:
+    """Raise where an architecture's shape, its number of classes or its `expressed()` cannot be used."""
+    if not isinstance(patterns, list | tuple) or not all(isinstance(pattern, str) for pattern in patterns):
+        raise TypeError(f"expressed() returned {shown(patterns)}: give a list of patterns")
+    shape, classes = tuple(architecture.input_shape), architecture.num_classes
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in (*shape, classes)):
+        raise ValueError(f"input_shape is {shape} and num_classes {classes}: give (C, H, W) and a count")
+    if math.prod(shape) > MAX_PIXELS:
+        raise ValueError(f"input_shape is {shape}: give at most {MAX_PIXELS:,} numbers an image")

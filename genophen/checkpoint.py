@@ -185,6 +185,8 @@ def _verified_contents(folder: Path) -> dict[str, bytes]:
 def _verified_file(folder: Path, name: str, fingerprint: object) -> bytes:
     if not _FILE_NAME.fullmatch(name):
         raise _damaged(folder, f"{MANIFEST} names the file {name!r}, which is not a plain file name")
+    if (folder / name).is_symlink():
+        raise _damaged(folder, f"{name} is a link to another place")
     try:
         content = (folder / name).read_bytes()
     except OSError as error:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from genophen.augmentation import Augmentation
 from genophen.errors import ConfigError, GenophenError, PluginError, Problem, listed, nearest, nearest_name
-from genophen.options import Options, read_options, shown
+from genophen.options import Options, read_options, shown, with_absolute_paths
 from genophen.settings import WITHOUT_EFFECT, DataSettings, TrainingSettings
 from genophen.toml import flattened, write_toml
 
 PLUGIN_KINDS = ("dataset", "architecture", "genotype", "optimizer")
 #: What a config gets where it names no plugin of a kind; without an entry the name must be given.
 DEFAULT_NAMES = {"genotype": "hypernetwork", "optimizer": "adam"}
-
 
 #: The settings that stand in each section itself, beside `name` and the plugins' own tables.
 SECTIONS: dict[str, type[Options]] = {
@@ -37,6 +37,7 @@ class PluginLookup(Protocol):
     def failures(self) -> list[Any]: ...
     def names(self, kind: str) -> list[str]: ...
     def options(self, kind: str, name: str) -> type[Options]: ...
+    def blame(self, kind: str, name: str) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class _Reader:
                 self._unknown_key(section, key)
                 del values[key]
         settings = self._validated(cls, values, section)
-        return None if settings is None else _with_absolute_paths(settings, None)
+        return None if settings is None else with_absolute_paths(settings, None)
 
     def _unknown_key(self, section: str, key: str) -> None:
         """A key that the section does not have: often one that belongs into the selected plugin's table."""
@@ -207,7 +208,7 @@ class _Reader:
                 options = self._plugin_options(kind, name, values)
                 if name == selected and options is not None:
                     base = data_dir if kind == "dataset" else None
-                    choice = Choice(name, _with_absolute_paths(options, base))
+                    choice = Choice(name, with_absolute_paths(options, base))
         return choice
 
     def _selected_name(self, kind: str) -> str | None:
@@ -245,7 +246,11 @@ class _Reader:
                 Problem(f"{kind}.{name}", f"found {shown(values)}", f"a table: [{kind}.{name}]")
             )
             return None
-        return self._validated(self.plugins.options(kind, name), values, f"{kind}.{name}")
+        with self.plugins.blame(kind, name):  # its validators and defaults are code of its own
+            options = self._validated(self.plugins.options(kind, name), values, f"{kind}.{name}")
+            if options is not None:
+                write_toml(plain(options))  # so that the run can save them
+            return options
 
     def _validated(self, cls: type[Options], values: dict[str, Any], where: str) -> Options | None:
         try:
@@ -253,14 +258,3 @@ class _Reader:
         except ConfigError as error:
             self.problems.extend(error.problems)
             return None
-
-
-def _with_absolute_paths(options: Options, data_dir: Path | None) -> Options:
-    """The options with every relative path resolved: below `data_dir` if it exists there, else from here."""
-    resolved: dict[str, Path] = {}
-    for name in type(options).model_fields:
-        value = getattr(options, name)
-        if isinstance(value, Path) and not value.is_absolute():
-            below = None if data_dir is None else data_dir / value
-            resolved[name] = below if below is not None and below.exists() else value.absolute()
-    return options.model_copy(update=resolved) if resolved else options

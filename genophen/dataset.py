@@ -104,9 +104,18 @@ def check_data(data: Data, name: str) -> None:
         raise DamagedError(
             f"cannot use the data set {name}", found=f"load() returned {type(data).__name__}", allowed="Data"
         )
+    if not data.class_names or not all(isinstance(name, str) for name in data.class_names):
+        raise DamagedError(
+            f"cannot use the data set {name}",
+            found="class_names that are not texts",
+            allowed="a name a class",
+        )
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     for split_name, split in splits.items():
-        if split is not None and (problem := _problem(split, data)):
+        if split is None and split_name == "validation":
+            continue
+        problem = _problem(split, data) if isinstance(split, Split) else f"a {type(split).__name__}"
+        if problem:
             raise DamagedError(
                 f"cannot use the {split_name} images of the data set {name}",
                 found=problem,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TypedDict
 
 
 class GenophenError(Exception):
@@ -22,7 +23,8 @@ class GenophenError(Exception):
     def text(self) -> str:
         """The message as it is shown, one part a line; parts that were not given are left out."""
         parts = [("found", self.found), ("allowed", self.allowed), ("next", self.next_step)]
-        return "\n".join([self.attempted, *(f"  {name + ':':<9}{part}" for name, part in parts if part)])
+        lines = [self.attempted, *(f"  {name + ':':<9}{part}" for name, part in parts if part)]
+        return printable("\n".join(lines))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own pickling would call the class with the message alone and lose the parts.
@@ -47,7 +49,7 @@ class Problem:
 
     def __str__(self) -> str:
         details = [self.found, f"allowed: {self.allowed}" if self.allowed else "", self.next_step]
-        return f"{self.key}: " + "; ".join(detail for detail in details if detail)
+        return one_line(f"{self.key}: " + "; ".join(detail for detail in details if detail))
 
 
 class ConfigError(GenophenError):
@@ -95,6 +97,41 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`did you mean ...?` with the nearest known name, or an empty string where none is near."""
     name = nearest_name(word, known)
     return "" if name is None else f"did you mean {name}?"
+
+
+def printable(text: str) -> str:
+    """The text with escapes in place of what would steer a terminal or cannot be shown."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else _escape(c) for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text as one printable line."""
+    return printable(" ".join(text.split()))
+
+
+def _escape(character: str) -> str:
+    # As TOML and JSON write it, so that a config that is printed can be read back.
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class NameParts(TypedDict):
+    """The three parts of an error about a name."""
+
+    found: str
+    allowed: str
+    next_step: str
+
+
+def unknown_name(what: str, known: Sequence[str], name: str, otherwise: str = "") -> NameParts:
+    """The parts of the error about a name that no `what` has: what is known, and the nearest or a way out."""
+    return {
+        "found": f"no {what} of that name",
+        "allowed": ", ".join(known) or "(none)",
+        "next_step": nearest(name, known) or otherwise,
+    }
 
 
 def listed(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from genophen.architecture import Architecture, build_network
+from genophen.architecture import Architecture, build_network, check_description
 from genophen.batches import (
     EvaluationBatches,
     Normalization,
@@ -23,6 +23,7 @@ from genophen.batches import (
 from genophen.config import Config
 from genophen.dataset import Data, Dataset, Split, check_data, draw_validation
 from genophen.errors import ConfigError, PluginError
+from genophen.isolation import cause
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import Plugins
 from genophen.seeds import derive_seed, seed_global_generators
@@ -114,7 +115,7 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
         architecture: Architecture = plugins.get("architecture", name).cls(config.architecture.options)
         network = build_network(architecture, derive_seed(seed, "network"))
         patterns = architecture.expressed()
-        _check_shape(architecture)
+        check_description(architecture, patterns)
     if not isinstance(network, nn.Module):
         raise PluginError(
             f"cannot build the architecture {config.architecture.name}",
@@ -128,12 +129,6 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
         )
     _check_state(phenotype)
     return architecture, phenotype
-
-
-def _check_shape(architecture: Architecture) -> None:
-    shape, classes = tuple(architecture.input_shape), architecture.num_classes
-    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in (*shape, classes)):
-        raise ValueError(f"input_shape is {shape} and num_classes {classes}: give (C, H, W) and a count")
 
 
 def _check_state(phenotype: Phenotype) -> None:
@@ -210,7 +205,7 @@ def check_output(
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> None:
     """Run two blank images through, so that a network that cannot run fails before any training."""
-    device = next(phenotype.parameters()).device
+    device = next(iter(phenotype.state_dict().values())).device
     images = torch.zeros(2, *architecture.input_shape, device=device).to(memory_format=memory_format)
     trial = copy.deepcopy(phenotype)  # so that no batch norm sees the blank images
     attempted = f"cannot run the architecture {name} on images of shape {tuple(architecture.input_shape)}"
@@ -218,8 +213,8 @@ def check_output(
         try:
             trial.train()(images)
             logits = trial.eval()(images)
-        except Exception as error:
-            raise PluginError(attempted, found=f"it raised {type(error).__name__}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise PluginError(attempted, found=f"it raised {cause(error)}") from error
     expected = (2, architecture.num_classes)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != expected:
         found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
@@ -231,7 +226,7 @@ def _load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
     with plugins.blame("dataset", config.dataset.name):
         dataset: Dataset = plugins.get("dataset", config.dataset.name).cls(config.dataset.options)
         data = dataset.load(config.data.data_dir)
-    check_data(data, config.dataset.name)
+        check_data(data, config.dataset.name)
     if data.validation is None:
         return draw_validation(data, config.data.validation_size, config.data.split_seed)
     if config.data.validation_size is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from genophen.batches import EvaluationBatches, TrainBatches
 from genophen.dataset import Data
 from genophen.options import Options as AnyOptions
+from genophen.options import shown
 from genophen.phenotype import Phenotype
 
 
@@ -25,6 +27,13 @@ class Metrics:
     learning_rate: float | None = None
     #: Further numbers, by names other than those of `metrics.jsonl`; a round's last step is recorded.
     extras: Mapping[str, float | Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Here, where the optimizer that made it is at work, and not at the end of a round.
+        rate = 0.0 if self.learning_rate is None else self.learning_rate
+        for name, value in {"train_loss": self.train_loss, "learning_rate": rate, **self.extras}.items():
+            if not isinstance(value, Real) and not (isinstance(value, Tensor) and value.numel() == 1):
+                raise TypeError(f"Metrics: {name} is {shown(value)}, not a number")
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Strict, ValidationError
 from pydantic_core import ErrorDetails
 
 from genophen.errors import ConfigError, Problem, nearest
 
 OptionsT = TypeVar("OptionsT", bound="Options")
 
+
+def _without_nul(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("a path without a NUL character")
+    return path
+
+
 #: A setting that names a file or folder. Relative ones are resolved as the config is read: against the
 #: working directory, in a data set's settings first against the data directory.
-PathOption = Annotated[Path, Strict(False)]
+PathOption = Annotated[Path, Strict(False), AfterValidator(_without_nul)]
 
 
 class Options(BaseModel):
@@ -40,6 +47,17 @@ def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> 
     except ValidationError as error:
         problems = [_problem(detail, cls, where) for detail in error.errors(include_url=False)]
         raise ConfigError(f"cannot use the settings under {where}", problems=problems) from None
+
+
+def with_absolute_paths(options: OptionsT, data_dir: Path | None) -> OptionsT:
+    """The options with every relative path resolved: below `data_dir` if it exists there, else from here."""
+    resolved: dict[str, Path] = {}
+    for name in type(options).model_fields:
+        value = getattr(options, name)
+        if isinstance(value, Path) and not value.is_absolute():
+            below = None if data_dir is None else data_dir / value
+            resolved[name] = below if below is not None and below.exists() else value.absolute()
+    return options.model_copy(update=resolved) if resolved else options
 
 
 def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,24 +17,11 @@ from typing import Any
 import pluggy
 
 from genophen import hookspecs
-from genophen.architecture import Architecture
-from genophen.dataset import Dataset
-from genophen.errors import GenophenError, PluginError, listed, nearest
-from genophen.executor import Executor
-from genophen.genotype import Genotype
-from genophen.optimizer import Optimizer
+from genophen.contract import KINDS, contract_problem
+from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, unknown_name
+from genophen.isolation import cause, contained
 from genophen.options import Options
-from genophen.reporter import Reporter
-
-#: Kinds of plugin: the config's name of the kind, the hook that registers it, and its base class.
-KINDS: dict[str, tuple[str, type]] = {
-    "architecture": ("register_architectures", Architecture),
-    "genotype": ("register_genotypes", Genotype),
-    "optimizer": ("register_optimizers", Optimizer),
-    "dataset": ("register_datasets", Dataset),
-    "reporter": ("register_reporters", Reporter),
-    "executor": ("register_executors", Executor),
-}
+from genophen.reporter import Guarded, Reporter
 
 
 @dataclass(frozen=True)
@@ -78,6 +65,8 @@ class Plugins:
 
     registered: dict[str, dict[str, Plugin]] = field(default_factory=lambda: {kind: {} for kind in KINDS})
     failures: list[Failure] = field(default_factory=list)
+    #: What else the user should know of plugins that work.
+    notes: list[str] = field(default_factory=list)
     _duplicates: dict[tuple[str, str], list[Source]] = field(default_factory=dict)
 
     def names(self, kind: str) -> list[str]:
@@ -98,27 +87,27 @@ class Plugins:
                 next_step="uninstall one of them, or name the plugins to load in GENOPHEN_LOAD_PLUGINS",
             )
         if name not in self.registered[kind]:
-            causes = [str(failure) for failure in self.failures]
-            raise PluginError(
-                attempted,
-                found="; ".join(["no plugin of that name", *causes]),
-                allowed=listed(self.registered[kind]),
-                next_step=nearest(name, self.registered[kind])
-                or "install the package that has it, or name its file with --plugin FILE.py",
-            )
+            otherwise = "install the package that has it, or name its file with --plugin FILE.py"
+            parts = unknown_name("plugin", self.names(kind), name, otherwise)
+            parts["found"] = "; ".join([parts["found"], *map(str, self.failures)])
+            raise PluginError(attempted, **parts)
         return self.registered[kind][name]
 
     @contextmanager
     def blame(self, kind: str, name: str) -> Iterator[None]:
-        """Turn an exception of a plugin's own code into a PluginError that names the plugin."""
+        """Turn an exception of a plugin's own code into a PluginError that names the plugin.
+
+        What the code prints goes to stderr: stdout is for what the user asked for.
+        """
         try:
-            yield
+            with redirect_stdout(sys.stderr):
+                yield
         except GenophenError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"cannot use the {kind} {name}",
-                found=f"its plugin {self.get(kind, name).source} raised {_one_line(error)}",
+                found=f"its plugin {self.get(kind, name).source} raised {cause(error)}",
                 next_step="--debug shows where; `genophen plugins show` lists its settings",
             ) from error
 
@@ -126,17 +115,19 @@ class Plugins:
         cls = self.get(kind, name).cls
         return getattr(cls, "Options", Options)
 
-    def add(self, kind: str, cls: object, source: Source) -> None:
-        """Register a class, or record why it cannot be."""
-        problem = contract_problem(kind, cls)
-        if problem:
-            self.failures.append(Failure(source, problem))
-            return
-        name: str = cls.name  # type: ignore[attr-defined]
+    def reporter(self, name: str, notify: Callable[[str], None]) -> Reporter:
+        """A reporter of that name; should it raise, `notify` is told once, and the run goes on without it."""
+        plugin = self.get("reporter", name)
+        with self.blame("reporter", name):
+            return Guarded(plugin.cls(), name, notify)
+
+    def add(self, kind: str, cls: Any, source: Source) -> None:
+        """Register a class that keeps its kind's contract, or record that its name is taken."""
+        name = str(cls.name)
         earlier = self.registered[kind].pop(name, None)
         sources = self._duplicates.get((kind, name), [] if earlier is None else [earlier.source])
         if not sources:
-            self.registered[kind][name] = Plugin(kind, name, cls, source)  # type: ignore[arg-type]
+            self.registered[kind][name] = Plugin(kind, name, cls, source)
             return
         self._duplicates[kind, name] = [*sources, source]
         others = " and ".join(map(str, sources))
@@ -159,10 +150,10 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
     manager.add_hookspecs(hookspecs)
     plugins = Plugins()
     for entry_point in _selected_entry_points(plugins):
-        source = _entry_point_source(entry_point)
-        _load_one(manager, plugins, source, entry_point.load)
-    if plugins.failures and os.environ.get("GENOPHEN_STRICT_PLUGINS") == "1":
-        raise PluginError("cannot load every plugin", found="; ".join(map(str, plugins.failures)))
+        _load_one(manager, plugins, _entry_point_source(entry_point), entry_point.load)
+    complaints = [*map(str, plugins.failures), *plugins.notes]
+    if complaints and os.environ.get("GENOPHEN_STRICT_PLUGINS") == "1":
+        raise PluginError("cannot load every plugin", found="; ".join(complaints))
     for file in {file.resolve(): file for file in files}.values():
         before = len(plugins.failures)
         source = _file_source(file)
@@ -173,7 +164,9 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
 
 
 def _selected_entry_points(plugins: Plugins) -> list[EntryPoint]:
-    every = sorted(entry_points(group="genophen"), key=lambda point: (point.name, point.value))
+    # One of each: an interrupted `pip` leaves a second copy of a distribution's metadata behind.
+    found = {(point.name, point.value): point for point in entry_points(group="genophen")}
+    every = [found[key] for key in sorted(found)]
     wanted = os.environ.get("GENOPHEN_LOAD_PLUGINS")
     if wanted is None:
         return every
@@ -185,10 +178,11 @@ def _selected_entry_points(plugins: Plugins) -> list[EntryPoint]:
 
 
 def _entry_point_source(point: EntryPoint) -> Source:
-    distribution = point.dist
-    if distribution is None:
+    try:
+        assert point.dist is not None
+        return Source(point.name, point.dist.metadata["Name"] or point.value, point.dist.version or "")
+    except Exception:  # a distribution without readable metadata can be imported all the same
         return Source(point.name, point.value, "")
-    return Source(point.name, distribution.metadata["Name"], distribution.version)
 
 
 def _file_source(file: Path) -> Source:
@@ -222,18 +216,26 @@ def _load_one(
     manager: pluggy.PluginManager, plugins: Plugins, source: Source, load: Callable[[], Any]
 ) -> None:
     """Import one plugin and let it register its classes; any failure is recorded, none is raised."""
+    changes: list[str] = []
     try:
-        plugin = load()
-        _check_hooks(manager, plugin)
-        manager.register(plugin)
-        collected = list(_collect(manager, plugin))
+        with contained(changes):
+            plugin = load()
+            _check_hooks(manager, plugin)
+            manager.register(plugin)
+            problems = [(kind, cls, contract_problem(kind, cls)) for kind, cls in _collect(manager, plugin)]
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit() as it is imported
-        plugins.failures.append(Failure(source, _one_line(error)))
-        return
-    for kind, cls in collected:
-        plugins.add(kind, cls, source)
+        plugins.failures.append(Failure(source, cause(error)))
+        problems = []
+    if changes:
+        changed = ", ".join(changes)
+        plugins.notes.append(f"plugin {source} changed {changed} as it was loaded: put back as before")
+    for kind, cls, problem in problems:
+        if problem:
+            plugins.failures.append(Failure(source, one_line(problem)))
+        else:
+            plugins.add(kind, cls, source)
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
@@ -252,30 +254,8 @@ def _collect(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[st
     for kind, (hook, _) in KINDS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
             if implementation.plugin is plugin:
+                if "register" not in implementation.argnames or implementation.hookwrapper:
+                    raise TypeError(f"its {hook} registers nothing: write def {hook}(register)")
                 classes: list[object] = []
                 implementation.function(*(classes.append for _ in implementation.argnames))
                 yield from ((kind, cls) for cls in classes)
-
-
-def contract_problem(kind: str, cls: object) -> str:
-    """Why something registered cannot be a plugin of a kind; empty where it can."""
-    hook, base = KINDS[kind]
-    if not isinstance(cls, type):
-        return f"{hook} got {cls!r}: register the class, not an instance"
-    if not issubclass(cls, base):
-        return f"{hook} got {cls.__name__}, which is no subclass of genophen.{base.__name__}"
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    if missing:
-        return f"{kind} {cls.__name__} does not write {', '.join(missing)}"
-    for attribute in ("name", "description"):
-        if not isinstance(getattr(cls, attribute, None), str):
-            return f"{kind} {cls.__name__} sets no {attribute!r} (a string)"
-    options = getattr(cls, "Options", Options)
-    if not (isinstance(options, type) and issubclass(options, Options)):
-        return f"{kind} {cls.__name__}: its Options is no subclass of genophen.Options"
-    return ""
-
-
-def _one_line(error: BaseException) -> str:
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

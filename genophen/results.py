@@ -9,6 +9,7 @@ from typing import Any
 
 from genophen.checkpoint import write_file
 from genophen.errors import ConfigError, DamagedError
+from genophen.records import read_environment, read_table
 from genophen.sweep import Trial
 from genophen.table import as_markdown
 
@@ -21,22 +22,22 @@ def read_results(folder: Path, name: str) -> list[dict[str, Any]]:
     """
     path = folder / f"{name}.json"
     try:
-        lines = json.loads(path.read_text(encoding="utf-8"))
-        assert all({"model", "trials"} <= line.keys() for line in lines)
+        return read_table(path)
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, AttributeError, TypeError, AssertionError):
+    except (OSError, ValueError) as error:
         raise DamagedError(
-            f"cannot add to the results {path}", found="no table of a sweep", next_step="move the file away"
+            f"cannot add to the results {path}",
+            found=f"no table of a sweep: {error}",
+            next_step="move the file away",
         ) from None
-    return list(lines)
 
 
 def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Trial], path: Path) -> None:
     """Raise a ConfigError where published trials were run with other settings than the sweep has now."""
     planned = {(trial.row.name, trial.seed): trial.settings() for trial in trials}
     for line in lines:
-        for record in line["trials"]:
+        for record in line.get("trials", []):
             now = planned.get((line["model"], record["seed"]), {})
             # Settings that have been added to genophen since are at their defaults in both.
             different = [key for key, value in record["settings"].items() if now.get(key) != value]
@@ -94,10 +95,10 @@ def _provenance(trials: Sequence[Trial], command: str) -> str:
 def _environment(trial: Trial) -> dict[str, Any] | None:
     if trial.result() is None:
         return None
-    environment: dict[str, Any] = json.loads(
-        (trial.directory / "environment.json").read_text(encoding="utf-8")
-    )
-    return environment
+    try:
+        return read_environment(trial.directory / "environment.json")
+    except (OSError, ValueError):
+        return None
 
 
 def _machine(machine: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from genophen.experiment import Notify, assemble
 from genophen.loop import Loop
 from genophen.options import read_options
 from genophen.plugins import Plugins
+from genophen.records import read_json
 from genophen.reporter import Reporter
 from genophen.rundir import RunDirectory
 from genophen.settings import TrainingSettings
@@ -193,7 +193,7 @@ def _is_whole(run: RunDirectory, name: str) -> bool:
 def _environment(run: RunDirectory, force: bool) -> dict[str, Any]:
     """What the run began with; with `force`, nothing where that cannot be read."""
     try:
-        environment = json.loads(run.environment.read_text(encoding="utf-8"))
+        environment = read_json(run.environment)
         if isinstance(environment, dict):
             return environment
         found = "it holds no table"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from genophen.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, write_file
 from genophen.errors import ConfigError, DamagedError, GenophenError
+from genophen.records import read_result
 
 #: Statuses of `result.json` with which a run is over; an interrupted one goes on.
 FINISHED = ("completed", "stopped-early", "diverged")
@@ -133,10 +135,10 @@ class RunDirectory:
     def finished(self) -> dict[str, Any] | None:
         """What `result.json` says once the run is over; None before."""
         try:
-            result = json.loads(self.result.read_text(encoding="utf-8"))
+            result = read_result(self.result)
         except (OSError, ValueError):
             return None
-        return result if isinstance(result, dict) and result.get("status") in FINISHED else None
+        return result if result["status"] in FINISHED else None
 
     def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
         with self.writing(path):
@@ -229,5 +231,10 @@ def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: Path
         ) from None
 
 
+def plain_name(name: str) -> str:
+    """A name as a folder may have it: letters, digits and a few signs, at most 100 characters."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name)[:100]
+
+
 def _fresh_name(config_name: str) -> str:
-    return f"{datetime.now():%Y%m%d-%H%M%S}-{config_name}-{secrets.token_hex(3)}"
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{plain_name(config_name)}-{secrets.token_hex(3)}"

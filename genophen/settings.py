@@ -12,6 +12,8 @@ from genophen.options import Options, PathOption
 
 #: Settings of a training that leave its numbers as they are.
 WITHOUT_EFFECT = ("device", "checkpoint_seconds", "checkpoint_rounds")
+#: Larger batches are a slip of the hand: their activations alone would fill the memory.
+MAX_BATCH = 65_536
 
 
 def default_data_dir() -> Path:
@@ -43,8 +45,8 @@ class DataSettings(Options):
 class TrainingSettings(Options):
     """How long and on what to train, the same for every optimizer."""
 
-    rounds: int = Field(30, ge=1, description="rounds, each ending in a validation")
-    batch_size: int = Field(128, ge=1, description="images in a training batch")
+    rounds: int = Field(30, ge=1, le=1_000_000, description="rounds, each ending in a validation")
+    batch_size: int = Field(128, ge=1, le=MAX_BATCH, description="images in a training batch")
     seed: int = Field(0, ge=0, lt=2**63, description="seed of every random draw of the training")
     patience: int = Field(
         10,
@@ -63,7 +65,9 @@ class TrainingSettings(Options):
     checkpoint_rounds: int = Field(
         0, ge=0, description="also save one every so many rounds; 0: by time alone"
     )
-    evaluation_batch_size: int = Field(500, ge=1, description="images in a validation or test batch")
+    evaluation_batch_size: int = Field(
+        500, ge=1, le=MAX_BATCH, description="images in a validation or test batch"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="arithmetic of the main network in training; kernels are generated, and validation and "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import tomllib
@@ -16,9 +15,10 @@ from filelock import FileLock, Timeout
 
 from genophen.checkpoint import canonical_json, write_file
 from genophen.config import Config, PluginLookup, differences, resolve_config
-from genophen.errors import ConfigError, listed, nearest
+from genophen.errors import ConfigError, listed, unknown_name
 from genophen.executor import Executor, Outcome, Task
 from genophen.plugins import load_plugins
+from genophen.records import read_json, read_result
 from genophen.resumption import resume_run
 from genophen.rundir import RunDirectory
 from genophen.sweep_file import Row, Sweep, merged
@@ -48,7 +48,7 @@ class Trial:
 
     def signal(self) -> int:
         """The number of the signal that interrupted the trial."""
-        return int(json.loads((self.directory / "result.json").read_text(encoding="utf-8"))["signal"])
+        return int(read_result(self.directory / "result.json")["signal"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
@@ -87,12 +87,7 @@ def select(trials: Sequence[Trial], only: Sequence[str] = (), seeds: Sequence[in
     names = list(dict.fromkeys(trial.row.name for trial in trials))
     for name in only:
         if name not in names:
-            raise ConfigError(
-                f"cannot run the row {name!r}",
-                found="no row of that name",
-                allowed=", ".join(names),
-                next_step=nearest(name, names),
-            )
+            raise ConfigError(f"cannot run the row {name!r}", **unknown_name("row", names, name))
     every = {trial.seed for trial in trials}
     for seed in seeds:
         if seed not in every:
@@ -167,7 +162,7 @@ def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
 def read_failure(directory: Path) -> str:
     """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
     try:
-        return str(json.loads((directory / FAILURE).read_text(encoding="utf-8"))["error"])
+        return str(read_json(directory / FAILURE)["error"])
     except FileNotFoundError:
         return ""
     except (OSError, ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ A sweep file has a base config, rows that change it, and seeds:
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,8 +27,14 @@ from pydantic import Field
 
 from genophen.config import SECTIONS
 from genophen.errors import ConfigError, Problem, listed, nearest
-from genophen.options import Options, read_options
+from genophen.options import Options, read_options, shown
+from genophen.rundir import plain_name
 from genophen.toml import assign, flattened, override, read_toml
+
+#: More are a slip of the hand: a grid grows by multiplication.
+MAX_TRIALS = 10_000
+#: A sweep's name becomes the name of files.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{,99}")
 
 
 class Published(Options):
@@ -48,7 +55,7 @@ class Row:
     published: Published
 
     def trial_name(self, seed: int) -> str:
-        return f"{re.sub(r'[^A-Za-z0-9_.=-]+', '-', self.name)}-seed{seed}"
+        return f"{plain_name(self.name)}-seed{seed}"
 
 
 @dataclass(frozen=True)
@@ -72,9 +79,13 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
         for key in tables
         if key not in _KEYS
     ]
+    if not _NAME.fullmatch(str(tables.get("name", "x"))):
+        problems.append(
+            Problem("name", f"found {shown(tables['name'])}", "letters, digits, '.', '_' and '-', up to 100")
+        )
     for key, kind in _KEYS.items():
         if key in tables and not isinstance(tables[key], kind):
-            problems.append(Problem(key, f"found {tables[key]!r}", f"a {_KIND_NAMES[kind]}"))
+            problems.append(Problem(key, f"found {shown(tables[key])}", f"a {_KIND_NAMES[kind]}"))
     if not problems and not (tables.get("rows") or tables.get("grid")):
         problems.append(Problem("rows", "is missing", "[rows.NAME] tables, or a [grid]"))
     if problems:
@@ -82,15 +93,20 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
     base = read_toml(path.parent / tables["base"]) if "base" in tables else {}
     base = merged(base, tables.get("config", {}))
     seeds = _seeds(tables.get("seeds", [0]), "seeds", path)
-    rows = []
-    for name, row in (tables.get("rows") or {"": {}}).items():
-        for suffix, choice in _grid(tables.get("grid", {}), path):
-            rows.append(
-                _row(", ".join(part for part in (name, suffix) if part), row, choice, base, seeds, path)
-            )
+    named = tables.get("rows") or {"": {}}
+    choices = _grid(tables.get("grid", {}), path)
+    _check_count(len(named) * len(choices), path)
+    rows = [
+        _row(", ".join(part for part in (name, suffix) if part), row, choice, base, seeds, path)
+        for name, row in named.items()
+        for suffix, choice in choices
+    ]
+    _check_count(sum(len(row_.seeds) for row_ in rows), path)
     for row_ in rows:
         override(row_.tables, assignments)
-    return Sweep(str(tables.get("name", path.stem)), str(tables.get("title", path.stem)), tuple(rows))
+    return Sweep(
+        str(tables.get("name", plain_name(path.stem))), str(tables.get("title", path.stem)), tuple(rows)
+    )
 
 
 _KEYS: dict[str, type] = {
@@ -126,7 +142,9 @@ def _row(
     path: Path,
 ) -> Row:
     if not isinstance(row, dict):
-        raise ConfigError(f"cannot use the sweep {path}", found=f"rows.{name} = {row!r}", allowed="a table")
+        raise ConfigError(
+            f"cannot use the sweep {path}", found=f"rows.{name} = {shown(row)}", allowed="a table"
+        )
     published = row.get("published", {})
     own = {key: value for key, value in row.items() if key not in ("published", "seeds")}
     if unknown := [key for key in own if key not in SECTIONS]:
@@ -135,7 +153,14 @@ def _row(
             f"cannot use the row {name!r} of {path}",
             problems=[Problem(key, "unknown key", listed(known), nearest(key, known)) for key in unknown],
         )
-    if "seed" in own.get("training", {}):
+    training = own.get("training", {})
+    if not isinstance(training, dict):
+        raise ConfigError(
+            f"cannot use the row {name!r} of {path}",
+            found=f"training = {shown(training)}",
+            allowed="a table: [training]",
+        )
+    if "seed" in training:
         raise ConfigError(
             f"cannot use the row {name!r} of {path}", found="training.seed", next_step="list it under seeds"
         )
@@ -152,12 +177,19 @@ def _row(
     )
 
 
+def _check_count(count: int, path: Path) -> None:
+    if count > MAX_TRIALS:
+        raise ConfigError(
+            f"cannot use the sweep {path}", found=f"{count:,} trials", allowed=f"up to {MAX_TRIALS:,}"
+        )
+
+
 def _seeds(value: object, key: str, path: Path) -> tuple[int, ...]:
     valid = isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value)
     if not valid or len(set(value)) != len(value):  # type: ignore[arg-type, call-overload]
         raise ConfigError(
             f"cannot use the sweep {path}",
-            found=f"{key} = {value!r}",
+            found=f"{key} = {shown(value)}",
             allowed="a list of different whole numbers from 0, such as [0, 1, 2]",
         )
     return tuple(value)  # type: ignore[arg-type]
@@ -170,9 +202,10 @@ def _grid(grid: Mapping[str, Any], path: Path) -> list[tuple[str, dict[str, Any]
         if not isinstance(values, list) or not values:
             raise ConfigError(
                 f"cannot use the sweep {path}",
-                found=f"grid.{key} = {values!r}",
+                found=f"grid.{key} = {shown(values)}",
                 allowed="a list of values, such as [0.003, 0.004]",
             )
+    _check_count(math.prod(map(len, axes.values())), path)
     combinations = []
     for values in itertools.product(*axes.values()):
         choice = dict(zip(axes, values, strict=True))

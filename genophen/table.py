@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genophen.errors import one_line
 from genophen.sweep import Trial
 from genophen.sweep_file import Row
 
@@ -106,7 +107,7 @@ def shown(key: str, value: Any) -> str:
         return f"{value:,.0f}"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,}" if isinstance(value, int) else one_line(str(value))
 
 
 def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,6 +18,7 @@ from genophen.architecture import Architecture, build_network
 from genophen.augmentation import Augmentation
 from genophen.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.checkpoint import load_checkpoint, save_checkpoint
+from genophen.contract import contract_problem
 from genophen.dataset import Data, Dataset, Split, check_data
 from genophen.errors import PluginError
 from genophen.genotype import Genotype, Target
@@ -49,7 +49,7 @@ class CopyGenotype(Genotype):
 
 def check_architecture(cls: type[Architecture], options: Options | None = None) -> None:
     """Build, compile, run, differentiate and materialize an architecture."""
-    _check_identity(cls, Architecture)
+    _check_identity("architecture", cls)
     architecture = cls(options)
     shape, classes = tuple(architecture.input_shape), architecture.num_classes
     _require(len(shape) == 3, f"input_shape is {shape}: give (channels, height, width)")
@@ -89,7 +89,7 @@ def check_architecture(cls: type[Architecture], options: Options | None = None) 
 
 def check_genotype(cls: type[Genotype], options: Options | None = None) -> None:
     """Compile a small network with a genotype, and check what it writes, its draws and its gradients."""
-    _check_identity(cls, Genotype)
+    _check_identity("genotype", cls)
     network = nn.Sequential(
         nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.Conv2d(20, 24, 1), nn.Flatten(), nn.Linear(24 * 36, 5)
     )
@@ -121,7 +121,7 @@ def check_genotype(cls: type[Genotype], options: Options | None = None) -> None:
 
 def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> None:
     """Take steps on a small problem, and check that a state restored from a file continues to the bit."""
-    _check_identity(cls, Optimizer)
+    _check_identity("optimizer", cls)
     whole = OptimizerTrial(cls, options)
     start = copy.deepcopy(whole.phenotype.state_dict())
     whole.optimizer.finish_round()
@@ -152,7 +152,7 @@ def check_optimizer(cls: type[Optimizer], options: Options | None = None) -> Non
 
 def check_dataset(cls: type[Dataset], data_dir: Path, options: Options | None = None) -> Data:
     """Load a data set twice, check its splits, and return it."""
-    _check_identity(cls, Dataset)
+    _check_identity("dataset", cls)
     data, again = cls(options).load(data_dir), cls(options).load(data_dir)
     check_data(data, cls.name)
     _require(data.digest() == again.digest(), "two loads give different images or another order")
@@ -235,19 +235,10 @@ def _through_checkpoint(state: dict[str, Any]) -> Any:
     return unpack(loaded, values["state"])
 
 
-def _check_identity(cls: type, base: type) -> None:
-    _require(isinstance(cls, type) and issubclass(cls, base), f"{cls!r} is no subclass of {base.__name__}")
-    missing = sorted(getattr(cls, "__abstractmethods__", ()))
-    _require(not missing, f"{cls.__name__} does not write {', '.join(missing)}")
-    name, description = getattr(cls, "name", None), getattr(cls, "description", None)
-    kebab = isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
-    _require(bool(kebab), f"name is {name!r}: give a kebab-case name, such as 'wide-resnet'")
-    _require(isinstance(description, str) and bool(description), "description is missing: one line of text")
-    options = getattr(cls, "Options", Options)
-    _require(
-        isinstance(options, type) and issubclass(options, Options),
-        "Options is no subclass of genophen.Options",
-    )
+def _check_identity(kind: str, cls: type) -> None:
+    problem = contract_problem(kind, cls)
+    _require(not problem, problem)
+    _require(bool(cls.description), "description is empty: one line of text")  # type: ignore[attr-defined]
 
 
 def _equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:

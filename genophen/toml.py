@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from genophen.errors import ConfigError
+from genophen.errors import ConfigError, Problem
 
 #: A config is a page or two; the parser needs time that grows faster than the file.
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 20
-_TOKENS = re.compile(r"""\\.|\"{3}|'{3}|[\[\]{}=,."'\#\n]""", re.DOTALL)
+#: What a TOML integer is sure to hold; Python would read any number of digits, and then fail to print it.
+INTEGERS = range(-(2**63), 2**63)
+_OUTSIDE = re.compile(r"""\"{3}|'{3}|[\[\]{}=,."'\#\n]""")
+#: How a string or comment ends, by how it began. Escapes count in \"...\" alone.
+_ENDS = {
+    '"': re.compile(r'\\.|"|\n', re.DOTALL),
+    "'": re.compile(r"'|\n"),
+    '"""': re.compile(r'\\.|"{3,5}', re.DOTALL),
+    "'''": re.compile(r"'{3,5}"),
+    "#": re.compile(r"\n"),
+}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -27,10 +38,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         raise ConfigError(
             attempted,
-            found=error.strerror or str(error),
+            found=getattr(error, "strerror", None) or str(error),
             next_step="check the path; see examples/ for configs",
         ) from None
     if len(content) > MAX_BYTES:
@@ -53,24 +64,24 @@ def parse_toml(text: str, attempted: str) -> dict[str, Any]:
             attempted, found="keys or arrays nested too deep", allowed=f"depth below {MAX_DEPTH}"
         )
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, ValueError) as error:
+        text.encode()  # an argument of the command line need not be Unicode
+        tables = tomllib.loads(text)
+    except ValueError as error:
         raise ConfigError(attempted, found=f"no valid TOML: {error}") from None
     except RecursionError:
         raise ConfigError(attempted, found="keys or arrays nested too deep") from None
+    if problems := list(_integers_too_large(tables, "")):
+        raise ConfigError(attempted, problems=problems)
+    return tables
 
 
 def _too_deep(text: str) -> bool:
     """Whether brackets nest too deep or a key has too many dots, outside of strings and comments."""
-    depth = dots = 0
-    inside = ""  # the quotes, or the #, that a string or comment began with
-    for token in _TOKENS.findall(text):
-        if inside:
-            escaped = token[0] == "\\" and inside[0] == "'" and token[1] == inside  # no escapes in '...'
-            if token == inside or escaped or (token == "\n" and len(inside) == 1):
-                inside = ""
-        elif token[0] in "\"'#":
-            inside = token
+    depth = dots = position = 0
+    while match := _OUTSIDE.search(text, position):
+        token, position = match.group(), match.end()
+        if token in _ENDS:
+            position = _after(text, position, _ENDS[token])
         elif token in "[{":
             depth, dots = depth + 1, 0
         elif token == ".":
@@ -80,6 +91,26 @@ def _too_deep(text: str) -> bool:
         if depth > MAX_DEPTH or dots > MAX_DEPTH:
             return True
     return False
+
+
+def _after(text: str, position: int, end: re.Pattern[str]) -> int:
+    """Where the string or comment that goes on at a position is over."""
+    while match := end.search(text, position):
+        position = match.end()
+        if match.group()[0] != "\\":
+            return position
+    return len(text)
+
+
+def _integers_too_large(value: object, key: str) -> Iterator[Problem]:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from _integers_too_large(item, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _integers_too_large(item, key)
+    elif isinstance(value, int) and value not in INTEGERS:
+        yield Problem(key, f"an integer of {value.bit_length()} bits", "integers of 64 bits")
 
 
 def override(tables: dict[str, Any], assignments: Iterable[str]) -> None:
@@ -120,7 +151,7 @@ def _value(text: str, assignment: str, key: str) -> object:
         quoted = json.dumps(text.strip(), ensure_ascii=False)
         raise ConfigError(
             attempted,
-            found=f"the value {text.strip()!r} is not TOML ({error.found.removeprefix('no valid TOML: ')})",
+            found=f"the value {text.strip()!r} is not TOML ({_reason(error)})",
             allowed='3, 0.5, true, "text", [1, 2]',
             next_step=f"text needs quotes, and the shell takes one pair: --set '{key}={quoted}'",
         ) from None
@@ -139,8 +170,12 @@ def flattened(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _reason(error: ConfigError) -> str:
+    return error.found.removeprefix("no valid TOML: ") or "; ".join(map(str, error.problems))
+
+
 def write_toml(tables: Mapping[str, Any], prefix: str = "") -> str:
-    """TOML text for tables of strings, numbers, booleans, paths, lists and tables; None is left out."""
+    """TOML text for tables of what TOML knows, and of paths; None is left out."""
     values = {k: v for k, v in tables.items() if v is not None and not isinstance(v, Mapping)}
     lines = [f"{_key(key)} = {_literal(value)}" for key, value in values.items()]
     text = "".join(f"{line}\n" for line in lines)
@@ -173,6 +208,8 @@ def _literal(value: object) -> str:
             f"{_key(key)} = {_literal(item)}" for key, item in value.items() if item is not None
         )
         return f"{{ {inner} }}"
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
     if isinstance(value, str | Path):
         return _string(str(value))
     raise TypeError(f"cannot write {type(value).__name__} as TOML")

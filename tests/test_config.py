@@ -210,6 +210,7 @@ def test_toml_is_written_so_that_it_reads_back() -> None:
         'a = """' + '{["' * 100 + '"""',
         'a = "\\"" # [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[',
         "a = '\\' # ((" + "[" * 100,
+        'a = "\\n' + "[" * 100 + '"',
     ],
 )
 def test_depth_is_counted_outside_of_strings_and_comments(text: str) -> None:

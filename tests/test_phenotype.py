@@ -322,7 +322,7 @@ class Nameless(genophen.Genotype):
 def test_what_cannot_be_compiled_is_explained() -> None:
     with pytest.raises(genophen.PluginError, match=r"express\(\) returned dict of list"):
         genophen.compile(small_network(), ["0.weight"], Listing)
-    with pytest.raises(genophen.PluginError, match="Nameless sets no 'name'"):
+    with pytest.raises(genophen.PluginError, match="Nameless: it sets no 'name'"):
         genophen.compile(small_network(), ["0.weight"], Nameless)
     with pytest.raises(genophen.PluginError, match=r"Linear, which is no subclass of genophen\.Genotype"):
         genophen.compile(small_network(), ["0.weight"], nn.Linear)

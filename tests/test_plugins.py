@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import os
+import random
+import shutil
+import subprocess
 import sys
 import textwrap
-from importlib.metadata import EntryPoint
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from conftest import ROOT, SHIPPED
 from helpers import digits_tables
+from hostile import ask, check_answer
 
 import genophen
-from genophen import plugins as plugins_module
 from genophen.config import resolve_config
-from genophen.plugins import KINDS, Plugins, load_plugins
+from genophen.contract import KINDS
+from genophen.plugins import Plugins, load_plugins
 from genophen.testing import check_architecture, check_optimizer
 
+EXAMPLE = ROOT / "examples" / "digits.toml"
 GOOD = """
     import genophen
     from torch import nn
@@ -37,6 +47,11 @@ GOOD = """
         register(Tiny)
 """
 
+BROKEN_OPTIONS = """class Options(genophen.Options):
+            width: "NoSuchType" = 3
+
+        num_classes"""
+
 
 def write(folder: Path, name: str, source: str) -> Path:
     file = folder / name
@@ -44,17 +59,22 @@ def write(folder: Path, name: str, source: str) -> Path:
     return file
 
 
+def install(folder: Path, name: str, source: str, entry_points: str = "") -> None:
+    """Put a distribution `name` 1.5 with one module into a folder, as pip does."""
+    write(folder, f"{name}.py", source)
+    info = folder / f"{name}-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\n")
+    (info / "entry_points.txt").write_text(entry_points or f"[genophen]\n{name} = {name}\n")
+
+
 def with_installed(monkeypatch: pytest.MonkeyPatch, folder: Path, **sources: str) -> Plugins:
-    """Load the shipped plugins and modules of those names as installed entry points."""
-    monkeypatch.syspath_prepend(str(folder))
-    points = [EntryPoint(name, name, "genophen") for name in sources]
+    """Load the shipped plugins and distributions of those names with one module each."""
     for name, source in sources.items():
-        write(folder, f"{name}.py", source)
+        install(folder, name, source)
         monkeypatch.delitem(sys.modules, name, raising=False)
-    shipped = list(plugins_module.entry_points(group="genophen"))
-    shipped = [point for point in shipped if point.dist and point.dist.metadata["Name"] == "genophen"]
-    monkeypatch.setattr(plugins_module, "entry_points", lambda group: [*shipped, *points])
-    monkeypatch.delenv("GENOPHEN_LOAD_PLUGINS")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("GENOPHEN_LOAD_PLUGINS", ",".join([SHIPPED, *sources]))
     monkeypatch.delenv("GENOPHEN_STRICT_PLUGINS")
     return load_plugins()
 
@@ -91,13 +111,29 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
             "did you mean register_architectures?",
         ),
         (GOOD.replace("(register)", "(register, more)"), "PluginValidationError"),
+        (GOOD.replace("(register)", "()"), "registers nothing: write def register_architectures(register)"),
+        (
+            GOOD.replace("hookimpl", "hookimpl(hookwrapper=True)").replace("register(Tiny)", "yield"),
+            "registers nothing",
+        ),
+        ("class E(BaseException):\n    def __str__(self): raise self\nraise E", "E"),
         (GOOD.replace("register(Tiny)", "register(Tiny())"), "register the class, not an instance"),
         (
             GOOD.replace("register(Tiny)", "register(int)"),
             "int, which is no subclass of genophen.Architecture",
         ),
         (GOOD.replace("register(Tiny)", "raise ValueError('no')"), "ValueError: no"),
-        (GOOD.replace('name = "tiny"', "pass"), "Tiny sets no 'name'"),
+        (GOOD.replace('name = "tiny"', "pass"), "Tiny: it sets no 'name'"),
+        (GOOD.replace('"tiny"', "7"), "Tiny: it sets no 'name' (a string)"),
+        (GOOD.replace('"tiny"', '"Tiny Net"'), "its name is 'Tiny Net': give a kebab-case name"),
+        (GOOD.replace('"tiny"', '"../tiny"'), "its name is '../tiny': give a kebab-case name"),
+        (GOOD.replace('"tiny"', '"name"'), "'name' is a key of the section [architecture]"),
+        (GOOD.replace("num_classes", "Options = dict; num_classes"), "no subclass of genophen.Options"),
+        (GOOD.replace("num_classes", BROKEN_OPTIONS), "its Options cannot be used: PydanticUserError"),
+        (
+            GOOD.replace("def build", "def __init__(self): pass\n        def build"),
+            "be called as Tiny(options)",
+        ),
         (GOOD.replace("def expressed", "def expresed"), "Tiny does not write expressed"),
     ],
 )
@@ -186,7 +222,6 @@ def test_the_optimizer_check_says_what_a_checkpoint_cannot_hold_and_what_it_lack
     ("change", "said"),
     [
         (("(144, 10)", "(144, 9)"), r"two images gave \(2, 9\): the contract wants logits \(2, 10\)"),
-        (('"tiny"', '"Tiny Net"'), "give a kebab-case name"),
         (("(1, 8, 8)", "(1, 8)"), "give \\(channels, height, width\\)"),
         (("nn.Flatten()", "nn.Flatten(), nn.Dropout(0.0)"), None),
         (("def expressed", 'readout = "0"\n        def expressed'), "readout '0' names no nn.Linear"),
@@ -217,3 +252,243 @@ def test_a_duplicate_that_is_not_asked_for_stops_nothing(
     tables["optimizer"]["name"] = "adam"
     with pytest.raises(genophen.PluginError, match="two plugins register that name"):
         resolve_config(tables, plugins, "x")
+
+
+MEDDLER = """
+    import io, os, random, sys, warnings
+    import numpy, torch
+    print("hello from the meddler")
+    random.seed(1); numpy.random.seed(1); torch.manual_seed(1)
+    warnings.simplefilter("ignore")
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_grad_enabled(False)
+    torch.set_default_device("meta")
+    os.chdir("/")
+    sys.stdout = sys.stderr = io.StringIO()
+"""
+
+
+def global_state() -> list[object]:
+    generators = [random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()]
+    settings = [torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()]
+    return [*generators, *settings, torch.get_default_device(), Path.cwd(), list(warnings.filters)]
+
+
+def test_a_plugin_that_meddles_with_the_process_is_named_and_undone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_plugins()
+    streams, before = (sys.stdout, sys.stderr), global_state()
+    plugins = with_installed(monkeypatch, tmp_path, meddler=textwrap.dedent(MEDDLER) + textwrap.dedent(GOOD))
+    assert global_state() == before
+    assert (sys.stdout, sys.stderr) == streams
+    assert plugins.failures == []
+    (note,) = plugins.notes
+    assert note.startswith(
+        "plugin meddler (meddler 1.5) changed torch's default dtype, torch's default device,"
+    )
+    assert "torch's number of threads, torch's gradient mode, the working directory" in note
+    assert plugins.get("architecture", "tiny").name == "tiny"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "hello from the meddler" in captured.err
+    monkeypatch.setenv("GENOPHEN_STRICT_PLUGINS", "1")
+    monkeypatch.delitem(sys.modules, "meddler")
+    with pytest.raises(genophen.PluginError, match="changed torch's default dtype"):
+        load_plugins()
+
+
+SLOPPY = """
+    import genophen, sys
+    from torch import nn
+
+    class Sloppy(genophen.Architecture):
+        name = "sloppy"
+        description = "does what it should not"
+        input_shape = (1, 8, 8)
+        num_classes = 10
+
+        def build(self):
+            print("building")
+            return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+
+        def expressed(self):
+            return ["0.weight"]
+
+    @genophen.hookimpl
+    def register_architectures(register):
+        register(Sloppy)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('print("building")', "raise KeyError('width')"), "plugin sloppy (FILE) raised KeyError: 'width'"),
+        (('print("building")', "sys.exit(0)"), "plugin sloppy (FILE) raised SystemExit: 0"),
+        (('return ["0.weight"]', "return None"), "expressed() returned None: give a list of patterns"),
+        (('return ["0.weight"]', 'return "0.weight"'), "expressed() returned '0.weight': give a list"),
+        (('return ["0.weight"]', "return [0]"), "expressed() returned [0]: give a list of patterns"),
+        (("(1, 8, 8)", "(1, 10**6, 10**6)"), "input_shape is (1, 1000000, 1000000)"),
+        (("(1, 8, 8)", "None"), "TypeError"),
+        (("return nn.Sequential(", "return (lambda *x: 3)("), "build() returned int"),
+        (("nn.Flatten()", "nn.Identity()"), "cannot run the architecture sloppy"),
+        (
+            ("def build(", "@property\n        def num_classes(self): sys.exit(2)\n        def build("),
+            "SystemExit: 2",
+        ),
+    ],
+)
+def test_code_that_fails_in_use_is_blamed_on_its_plugin(
+    change: tuple[str, str], said: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path, "sloppy.py", SLOPPY.replace(*change))
+    answer = ask("run", EXAMPLE, "--dry-run", "--plugin", file, "--architecture", "sloppy")
+    assert said.replace("FILE", str(file)) in answer.err
+    check_answer(answer, codes=(5,))
+
+
+def test_what_a_plugin_prints_does_not_get_into_the_data(tmp_path: Path) -> None:
+    file = write(tmp_path, "sloppy.py", SLOPPY)
+    answer = ask("params", EXAMPLE, "--json", "--plugin", file, "--architecture", "sloppy")
+    assert json.loads(answer.out)["architecture"] == "sloppy"
+    assert "building" in answer.err
+
+
+BAD_OPTIONS = """
+    import genophen, pydantic
+    from genophen_plugins.mnist import MnistCNN
+
+    class Options(genophen.Options):
+        num_classes: int = 10
+        width: int = 3
+
+        @pydantic.field_validator("width")
+        @classmethod
+        def check(cls, width):
+            return {}["no such key"]
+
+    class Fussy(MnistCNN):
+        name = "fussy"
+        Options = Options
+
+    @genophen.hookimpl
+    def register_architectures(register):
+        register(Fussy)
+"""
+
+
+def test_a_validator_that_fails_is_blamed_on_its_plugin(tmp_path: Path) -> None:
+    file = write(tmp_path, "fussy.py", BAD_OPTIONS)
+    arguments = ["run", EXAMPLE, "--dry-run", "--plugin", file]
+    answer = ask(*arguments, "--set", "architecture.fussy.width=1", "--architecture", "fussy")
+    check_answer(answer, codes=(5,))
+    assert f"plugin fussy ({file}) raised KeyError: 'no such key'" in answer.err
+    assert ask(*arguments).code == 0
+
+
+REPORTER = """
+    import genophen
+
+    class Silent(genophen.Reporter):
+        name = "silent"
+        description = "raises"
+
+        def start(self, info): print("on stdout")
+        def step(self): pass
+        def round(self, row, seconds): raise RuntimeError("the disk\\n is full")
+        def end(self, result): raise AssertionError("told of the end")
+
+    @genophen.hookimpl
+    def register_reporters(register):
+        register(Silent)
+"""
+
+
+def test_a_reporter_that_fails_does_not_end_the_training(tmp_path: Path) -> None:
+    file = write(tmp_path, "silent.py", REPORTER)
+    rounds = ("--set", "training.rounds=1")
+    answer = ask("run", EXAMPLE, *rounds, "--plugin", file, "--reporter", "silent", "--out", "mine")
+    assert answer.code == 0
+    assert "on stdout" not in answer.out
+    (line,) = (line for line in answer.err.splitlines() if "reporter" in line)
+    assert line == "the reporter silent raised RuntimeError: the disk is full: it is told nothing more"
+    assert json.loads(Path("mine/result.json").read_text())["status"] == "completed"
+
+
+def listed(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`genophen plugins list` in a process of its own that finds the distributions in a folder."""
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GENOPHEN_")}
+    return subprocess.run(
+        [sys.executable, "-m", "genophen", "plugins", "list"],
+        env=environment | {"PYTHONPATH": path, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_broken_distributions_are_one_line_each_and_all_else_works(tmp_path: Path) -> None:
+    install(tmp_path, "quitter", "import sys; sys.exit('goodbye')")
+    install(tmp_path, "printer", 'print("noise")' + textwrap.dedent(GOOD))
+    install(tmp_path, "misspelt", GOOD.replace("register_architectures", "register_architecture"))
+    install(tmp_path, "absent", "", entry_points="[genophen]\nabsent = no_such_module:thing\n")
+    install(tmp_path, "nameless", "1 / 0")
+    (tmp_path / "nameless-1.5.dist-info" / "METADATA").unlink()
+    shutil.copytree(tmp_path / "printer-1.5.dist-info", tmp_path / "~rinter-1.5.dist-info")
+    install(tmp_path, "escapes", 'raise ValueError("\\x1b[31mred\\x07\\n[bold]loud")')
+    done = listed(tmp_path)
+    assert done.returncode == 0
+    for name in ("vgg-block3", "hypernetwork", "adam", "digits", "tiny"):
+        assert f" {name} " in done.stdout
+    assert "noise" not in done.stdout
+    lines = sorted(line for line in done.stderr.splitlines() if "left out" in line)
+    assert len(lines) == 5
+    for line, (name, reason) in zip(
+        lines,
+        [
+            ("absent (absent 1.5)", "ModuleNotFoundError: No module named 'no_such_module'"),
+            ("escapes (escapes 1.5)", "ValueError: \\u001b[31mred\\u0007 [bold]loud"),
+            ("misspelt (misspelt 1.5)", "did you mean register_architectures?"),
+            ("nameless (nameless)", "ZeroDivisionError: division by zero"),
+            ("quitter (quitter 1.5)", "SystemExit: goodbye"),
+        ],
+        strict=True,
+    ):
+        assert line.startswith(f"plugin {name} is left out: ")
+        assert reason in line
+    strict = listed(tmp_path, GENOPHEN_STRICT_PLUGINS="1")
+    assert strict.returncode == 5
+    assert "SystemExit: goodbye" in strict.stderr
+    selected = listed(tmp_path, GENOPHEN_LOAD_PLUGINS="printer")
+    assert [line.split()[1] for line in selected.stdout.splitlines()] == ["tiny"]
+
+
+def test_descriptions_and_names_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    loud = GOOD.replace('"one convolution"', '"\\x1b[2J\\u202egnol\\r[bold]x[/bold]\\nnext line"')
+    file = write(tmp_path, "mine.py", loud)
+    for arguments in (["list"], ["show", "tiny"]):
+        answer = ask("plugins", *arguments, "--plugin", file)
+        check_answer(answer)
+        assert "\\u001b[2J\\u202egnol [bold]x[/bold] next line" in answer.out
+    named = GOOD.replace("register(Tiny)", 'register(type("\\x1b[31mOdd", (Tiny,), {"name": "\\x1b[31m"}))')
+    answer = ask("plugins", "list", "--plugin", write(tmp_path, "named.py", named))
+    check_answer(answer, codes=(5,))
+    assert "architecture \\u001b[31mOdd: its name is '\\x1b[31m': give a kebab-case name" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("train_loss", {"train_loss": "low"}),
+        ("train_loss", {"train_loss": torch.ones(2)}),
+        ("learning_rate", {"learning_rate": "fast"}),
+        ("x", {"extras": {"x": None}}),
+    ],
+)
+def test_metrics_that_are_no_numbers_are_refused_where_they_are_made(name: str, change: dict) -> None:
+    with pytest.raises(TypeError, match=f"Metrics: {name} is .*, not a number"):
+        genophen.Metrics(**{"train_loss": 0.5, **change})
+    assert genophen.Metrics(torch.ones(()), np.float32(0.1), {"x": torch.ones(1)}).learning_rate > 0

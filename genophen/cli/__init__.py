@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from genophen import __version__
+from genophen.cli.common import say
 from genophen.cli.compare import compare
 from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
@@ -18,7 +19,7 @@ from genophen.cli.report import report
 from genophen.cli.resume import resume
 from genophen.cli.run import run
 from genophen.cli.sweep import sweep
-from genophen.errors import GenophenError
+from genophen.errors import GenophenError, one_line
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except GenophenError as error:
         if debug:
             raise
-        click.echo(f"Error: {error.text()}", err=True)
+        say(f"Error: {error.text()}")
         code = error.exit_code
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,13 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        click.echo(_unexpected(error), err=True)
+        say(_unexpected(error))
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _unexpected(error: Exception) -> str:
-    reason = " ".join(str(error).split())
+    reason = one_line(str(error))
     return (
         f"Error: something that should not happen\n  found:   {type(error).__name__}: {reason}\n"
         "  next:    the same command with --debug shows where; please report it"

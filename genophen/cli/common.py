@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genophen.errors import printable
+
 if TYPE_CHECKING:
     from genophen.config import Config
     from genophen.plugins import Plugins
@@ -86,12 +88,12 @@ def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[st
 
 
 def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
-    """Every plugin, with one line on stderr for each that failed."""
+    """Every plugin, with one line on stderr for each that failed or misbehaved."""
     from genophen.plugins import load_plugins
 
     plugins = load_plugins(files)
-    for failure in plugins.failures:
-        say(str(failure))
+    for line in (*map(str, plugins.failures), *plugins.notes):
+        say(line)
     return plugins
 
 
@@ -135,17 +137,22 @@ def conclude(
 
 def _print_summary(result: dict[str, Any], directory: Path) -> None:
     reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
-    click.echo(f"{result['status']}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
+    show(f"{result['status']}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
     if result["validation_accuracy"] is not None:
-        click.echo(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
+        show(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
     if result["test_accuracy"] is not None:
-        click.echo(f"test accuracy        {result['test_accuracy']:.2%}")
-    click.echo(f"run directory        {directory}")
+        show(f"test accuracy        {result['test_accuracy']:.2%}")
+    show(f"run directory        {directory}")
 
 
 def say(message: str) -> None:
     """A message to the user, on stderr."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
+
+
+def show(text: str) -> None:
+    """What was asked for, on stdout."""
+    click.echo(printable(text))
 
 
 def print_json(value: Any) -> None:

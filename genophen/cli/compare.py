@@ -14,6 +14,7 @@ from genophen.cli.common import (
     plugin_options,
     print_json,
     say,
+    show,
 )
 
 
@@ -73,4 +74,4 @@ def compare(
     if as_json:
         print_json(comparison_as_json(comparison))
     else:
-        click.echo(as_text(comparison))
+        show(as_text(comparison))

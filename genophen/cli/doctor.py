@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genophen.cli.common import data_dir_option, json_option, plugin_options, print_json
+from genophen.cli.common import data_dir_option, json_option, plugin_options, print_json, show
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugins
@@ -37,7 +37,7 @@ def doctor(data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...],
         "plugins": {kind: sorted(found) for kind, found in plugins.registered.items()},
         "short_run": _short_run(plugins),
     }
-    problems = [str(failure) for failure in plugins.failures]
+    problems = [*map(str, plugins.failures), *plugins.notes]
     problems += [
         f"the package {name} is not installed" for name, v in checks["packages"].items() if v is None
     ]
@@ -85,18 +85,18 @@ def _short_run(plugins: Plugins) -> str:
 
 def _print(checks: dict[str, Any]) -> None:
     for title in ("packages", "machine", "data"):
-        click.echo(f"{title}:")
+        show(f"{title}:")
         for name, value in checks[title].items():
             shown = {None: "not installed", True: "there", False: "not there"}.get(value, value)
-            click.echo(f"  {name:<14} {shown}")
-    click.echo(f"free disk: {checks['free_disk_gib']} GiB")
-    click.echo("plugins:")
+            show(f"  {name:<14} {shown}")
+    show(f"free disk: {checks['free_disk_gib']} GiB")
+    show("plugins:")
     for kind, names in checks["plugins"].items():
-        click.echo(f"  {kind:<14} {', '.join(names)}")
-    click.echo(f"short run on digits: {checks['short_run']}")
+        show(f"  {kind:<14} {', '.join(names)}")
+    show(f"short run on digits: {checks['short_run']}")
     if checks["problems"]:
-        click.echo("problems:")
+        show("problems:")
         for problem in checks["problems"]:
-            click.echo(f"  - {problem}")
+            show(f"  - {problem}")
     else:
-        click.echo("no problems found")
+        show("no problems found")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from genophen.cli.common import (
     print_json,
     resolve,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -70,15 +70,17 @@ def evaluate(
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
-        click.echo(f"{split} loss      {measured.loss:.4f} (weights of round {values['round']})")
+        show(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
+        show(f"{split} loss      {measured.loss:.4f} (weights of round {values['round']})")
 
 
 def _compare_data(run: RunDirectory, sha256: str) -> None:
     """Say so where the data set is not the one that the run was trained on."""
+    from genophen.records import read_environment
+
     try:
-        trained_on = json.loads(run.environment.read_text(encoding="utf-8"))["dataset"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+        trained_on = read_environment(run.environment)["dataset"]["sha256"]
+    except (OSError, ValueError):
         say(f"{run.environment} cannot be read: whether the data is the same is not known")
         return
     if trained_on != sha256:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve
+from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve, show
 
 if TYPE_CHECKING:
     from genophen.config import Config
@@ -65,7 +65,7 @@ def describe(config: Config, phenotype: Phenotype) -> dict[str, Any]:
 def print_description(description: dict[str, Any]) -> None:
     """The description as text."""
     counts = description["parameters"]
-    click.echo(f"{description['architecture']} by {description['genotype']}")
+    show(f"{description['architecture']} by {description['genotype']}")
     written = [entry for entry in description["expressed"] if not entry["held_at_zero"]]
     numbers = sum(_numel(entry["shape"]) for entry in written)
     notes = {
@@ -75,13 +75,13 @@ def print_description(description: dict[str, Any]) -> None:
     }
     for name in ("kernel", "embedding", "generator", "direct", "total"):
         note = f"  {notes[name]}" if name in notes else ""
-        click.echo(f"  {name:<10} {counts[name]:>10,}{note}")
+        show(f"  {name:<10} {counts[name]:>10,}{note}")
     for title, entries in (("expressed", written), ("direct", description["direct"])):
-        click.echo(f"{title}:")
+        show(f"{title}:")
         for entry in entries:
-            click.echo(f"  {entry['name']:<24} {' x '.join(map(str, entry['shape']))}")
+            show(f"  {entry['name']:<24} {' x '.join(map(str, entry['shape']))}")
     if zeros := [entry["name"] for entry in description["expressed"] if entry["held_at_zero"]]:
-        click.echo(f"held at zero: {', '.join(zeros)}")
+        show(f"held at zero: {', '.join(zeros)}")
 
 
 def _numel(shape: list[int]) -> int:

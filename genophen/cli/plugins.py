@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json
+from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json, show
+from genophen.errors import one_line
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugin
@@ -24,7 +25,7 @@ def plugins() -> None:
 @plugin_options
 def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
     """List every plugin by kind, with the package it comes from."""
-    from genophen.plugins import KINDS
+    from genophen.contract import KINDS
 
     if kind is not None and kind not in KINDS:
         raise click.UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")
@@ -39,7 +40,7 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
         print_json({"plugins": [_summary(plugin) for plugin in found], "failures": failures})
         return
     for plugin in found:
-        click.echo(f"{plugin.kind:<13} {plugin.name:<14} {plugin.cls.description}  [{_origin(plugin)}]")  # type: ignore[attr-defined]
+        show(f"{plugin.kind:<13} {plugin.name:<14} {one_line(plugin.cls.description)}  [{_origin(plugin)}]")  # type: ignore[attr-defined]
 
 
 @plugins.command("show", no_args_is_help=True)
@@ -48,19 +49,14 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
 @plugin_options
 def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
     """Show the plugin NAME: what it is, where it comes from, and every setting with its default."""
-    from genophen.errors import PluginError, nearest
-    from genophen.plugins import KINDS
+    from genophen.contract import KINDS
+    from genophen.errors import PluginError, unknown_name
 
     loaded = load_all_plugins(plugin_files)
     found = [loaded.registered[kind][name] for kind in KINDS if name in loaded.registered[kind]]
     if not found:
         every = sorted({known for kind in KINDS for known in loaded.registered[kind]})
-        raise PluginError(
-            f"cannot show the plugin {name!r}",
-            found="no plugin of that name",
-            allowed=", ".join(every),
-            next_step=nearest(name, every),
-        )
+        raise PluginError(f"cannot show the plugin {name!r}", **unknown_name("plugin", every, name))
     if as_json:
         print_json([{**_summary(plugin), "settings": _settings(plugin)} for plugin in found])
         return
@@ -72,7 +68,7 @@ def _summary(plugin: Plugin) -> dict[str, Any]:
     return {
         "kind": plugin.kind,
         "name": plugin.name,
-        "description": plugin.cls.description,  # type: ignore[attr-defined]
+        "description": one_line(plugin.cls.description),  # type: ignore[attr-defined]
         "plugin": plugin.source.name,
         "distribution": plugin.source.distribution,
         "version": plugin.source.version,
@@ -114,18 +110,18 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def _print_plugin(plugin: Plugin) -> None:
-    click.echo(f"{plugin.kind} {plugin.name}: {plugin.cls.description}")  # type: ignore[attr-defined]
-    click.echo(f"from {plugin.source.name} ({_origin(plugin)})")
+    show(f"{plugin.kind} {plugin.name}: {one_line(plugin.cls.description)}")  # type: ignore[attr-defined]
+    show(f"from {plugin.source.name} ({_origin(plugin)})")
     settings = _settings(plugin)
     if not settings:
-        click.echo("It has no settings.")
+        show("It has no settings.")
         return
-    click.echo(f"Settings, under [{plugin.kind}.{plugin.name}]:")
+    show(f"Settings, under [{plugin.kind}.{plugin.name}]:")
     for setting in settings:
         default = "required" if setting["required"] else f"default {_toml_like(setting['default'])}"
-        click.echo(f"  {setting['name']}  ({setting['type']}; {default})")
+        show(f"  {setting['name']}  ({setting['type']}; {default})")
         if setting["description"]:
-            click.echo(f"      {setting['description']}")
+            show(f"      {setting['description']}")
 
 
 def _toml_like(value: object) -> str:

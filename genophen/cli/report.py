@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genophen.cli.common import load_all_plugins, plugin_options
+from genophen.cli.common import load_all_plugins, plugin_options, show
 
 
 @click.command(no_args_is_help=True)
@@ -34,21 +34,21 @@ def report(
     genophen report runs/mine runs/table2/trials/ConvModel-seed0 --figure kernels
     genophen report runs/table2 --figure accuracy --out accuracy.svg
     """
-    from genophen.errors import ConfigError, nearest
+    from genophen.errors import ConfigError, GenophenError, unknown_name
     from genophen.report.figures import FIGURES
 
     if name not in FIGURES:
-        raise ConfigError(
-            f"cannot draw the figure {name!r}",
-            found="no figure of that name",
-            allowed=", ".join(FIGURES),
-            next_step=nearest(name, FIGURES),
-        )
+        raise ConfigError(f"cannot draw the figure {name!r}", **unknown_name("figure", [*FIGURES], name))
     target = directories[0] / f"{name}.png" if out is None else out
     if target.suffix not in (".png", ".svg", ".pdf"):
         raise ConfigError(
             f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
         )
     figure = FIGURES[name](directories, load_all_plugins(plugin_files))
-    figure.savefig(target, dpi=150, bbox_inches="tight")
-    click.echo(str(target))
+    try:
+        figure.savefig(target, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise GenophenError(
+            f"cannot write the figure to {target}", found=error.strerror or str(error), next_step="--out FILE"
+        ) from None
+    show(str(target))

@@ -58,6 +58,6 @@ def resume(
     shorthands = {"device": device, "data_dir": data_dir}
     config, plugins = resolve(run.config, assignments, shorthands, plugin_files)
     names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.get("reporter", name).cls() for name in names]
+    reporters = [plugins.reporter(name, say) for name in names]
     result = resume_run(run, config, plugins, Choices(checkpoint, force), reporters, say)
     return conclude(result, directory, as_json, plugin_files)

@@ -17,6 +17,7 @@ from genophen.cli.common import (
     print_json,
     resolve,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def run(
     """
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
     names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.get("reporter", name).cls() for name in names]
+    reporters = [plugins.reporter(name, say) for name in names]
     if dry_run:
         _dry_run(resolved, plugins, out, as_json)
         return 0
@@ -78,6 +79,6 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     if as_json:
         print_json({"config": config.to_toml(), **description})
         return
-    click.echo(config.to_toml())
+    show(config.to_toml())
     print_description(description)
-    click.echo("\nNothing was trained or written; the data was not read.")
+    show("\nNothing was trained or written; the data was not read.")

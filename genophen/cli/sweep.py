@@ -19,6 +19,7 @@ from genophen.cli.common import (
     plugin_options,
     print_json,
     say,
+    show,
 )
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def sweep(
     if as_json:
         print_json(lines)
     else:
-        click.echo(as_text(lines))
+        show(as_text(lines))
     if signal_number:
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
         return 128 + signal_number
@@ -132,7 +133,9 @@ def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
 
 def _executor(plugins: Plugins, jobs: int, ray_address: str | None) -> Executor:
     name = "local" if ray_address is None else "ray"
-    executor: Executor = plugins.get("executor", name).cls(jobs, ray_address)
+    plugin = plugins.get("executor", name)
+    with plugins.blame("executor", name):
+        executor: Executor = plugin.cls(jobs, ray_address)
     return executor
 
 

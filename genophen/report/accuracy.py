@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from genophen.errors import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -48,7 +50,7 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
         ticks(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel("kernel parameters")
     axis.set_ylabel("test accuracy (%)")
-    axis.set_title(title)
+    axis.set_title(_label(title, 80), parse_math=False)
     axis.grid(alpha=0.3)
     figure.legend(handles=_legend(), loc="outside lower center", ncols=3, frameon=False)
     return figure
@@ -59,8 +61,20 @@ def _names(axis: Any, points: Sequence[tuple[str, float, float]], colour: str) -
     for index, (text, x, accuracy) in enumerate(sorted(points, key=lambda point: point[1])):
         offset = (4, 6) if index % 2 == 0 else (4, -13)
         axis.annotate(
-            text, (x, 100 * accuracy), textcoords="offset points", xytext=offset, fontsize=8, color=colour
+            _label(text, 40),
+            (x, 100 * accuracy),
+            textcoords="offset points",
+            xytext=offset,
+            fontsize=8,
+            color=colour,
+            parse_math=False,
         )
+
+
+def _label(text: str, longest: int) -> str:
+    """A name as a figure has room for it."""
+    shown = printable(text)
+    return shown if len(shown) <= longest else shown[: longest - 3] + "..."
 
 
 def _legend() -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from genophen.config import resolve_config
 from genophen.errors import ConfigError
 from genophen.experiment import build_phenotype
 from genophen.plugins import Plugins
+from genophen.records import read_table
 from genophen.report.accuracy import draw_accuracy
 from genophen.report.kernels import Panel, draw_kernels
 from genophen.rundir import RunDirectory, load_state
@@ -68,7 +68,7 @@ def accuracy_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
         )
     folder = directories[0]
     try:
-        lines = json.loads((folder / "table.json").read_text(encoding="utf-8"))
+        lines = read_table(folder / "table.json")
         title = str(read_toml(folder / "sweep.toml").get("title", folder.name))
     except (OSError, ValueError) as error:
         raise ConfigError(

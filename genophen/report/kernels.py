@@ -50,11 +50,11 @@ def draw_kernels(panels: Sequence[Panel], caption: str) -> Figure:
         image = axis.imshow(
             tile(panel.weight).numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest"
         )
-        axis.set_title(panel.title, fontsize=11)
+        axis.set_title(panel.title, fontsize=11, parse_math=False)
         axis.set_xticks([])
         axis.set_yticks([])
         axis.set_xlabel("input channels")
     axes[0].set_ylabel("output channels")
     figure.colorbar(image, ax=list(axes), shrink=0.6, label="weight")
-    figure.supxlabel(caption, fontsize=9)
+    figure.supxlabel(caption, fontsize=9, parse_math=False)
     return figure

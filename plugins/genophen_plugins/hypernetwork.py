@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,14 +23,23 @@ import genophen
 
 #: Keeps a kernel without any variation finite when it is standardised.
 EPSILON = 1e-8
+#: Numbers in the first layer of one generator; the whole VGG-Block3 has 204,570.
+MAX_GENERATOR = 2**24
 
 
 class HypernetworkOptions(genophen.Options):
-    embedding_dim: int = Field(16, ge=1, description="N_z, numbers in the embedding of each basic kernel")
-    projection_dim: int | None = Field(
-        None, ge=1, description="d, hidden width of the generator (default: the same as embedding_dim)"
+    embedding_dim: int = Field(
+        16, ge=1, le=1024, description="N_z, numbers in the embedding of each basic kernel"
     )
-    basis_channels: int = Field(16, ge=1, description="B, input and output channels of a basic kernel")
+    projection_dim: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="d, hidden width of the generator (default: the same as embedding_dim)",
+    )
+    basis_channels: int = Field(
+        16, ge=1, le=256, description="B, input and output channels of a basic kernel"
+    )
     initialization: Literal["fan-in", "report"] = Field(
         "fan-in",
         description="'fan-in': kernels start at the variance 2 / fan_in; 'report': every tensor at 0.01",
@@ -43,6 +52,20 @@ class HypernetworkOptions(genophen.Options):
     conv_bias: bool = Field(
         False, description="free biases of the expressed convolutions, as kernel parameters; false: held at 0"
     )
+
+    @property
+    def hidden_width(self) -> int:
+        return self.embedding_dim if self.projection_dim is None else self.projection_dim
+
+    @model_validator(mode="after")
+    def _generator_fits_memory(self) -> HypernetworkOptions:
+        count = self.basis_channels * self.hidden_width * self.embedding_dim
+        if count > MAX_GENERATOR:
+            raise ValueError(
+                f"basis_channels * projection_dim * embedding_dim up to {MAX_GENERATOR:,}, not {count:,}: "
+                "the generator would have more numbers than any network it is meant for"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -75,7 +98,7 @@ class KernelGenerator(nn.Module):
         super().__init__()
         kh, kw = kernel_size
         basis, n_z = options.basis_channels, options.embedding_dim
-        d = n_z if options.projection_dim is None else options.projection_dim
+        d = options.hidden_width
         self.kernel_size, self.basis = kernel_size, basis
         if options.initialization == "report":
             stds = torch.full((len(fan_ins), 1), 0.01)

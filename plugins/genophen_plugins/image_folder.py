@@ -19,6 +19,10 @@ from torch import Tensor
 import genophen
 
 _CACHE_FORMAT = "1"
+_LONGEST_DESCRIPTION = 4096
+#: What the endings above stand for. Left to itself, the decoder goes by content, whatever the name: one of
+#: its formats, EPS, is a program that it hands to an interpreter.
+_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
 
 class ImageFolderOptions(genophen.Options):
@@ -100,7 +104,7 @@ def _list_images(root: Path, split: str) -> dict[str, list[Path]]:
     listed: dict[str, list[Path]] = {}
     for entry in classes:
         found = (file for file in entry.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
-        files = sorted(file for file in found if not file.is_dir())
+        files = sorted(file for file in found if file.is_file() or file.is_symlink())
         if not files:
             raise genophen.DamagedError(
                 attempted,
@@ -128,7 +132,8 @@ def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> 
 def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> Tensor:
     """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, filled if need be."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genophen" / "image-folder"
-    if (images := _read_cache(cache / key)) is not None:
+    expected = (len(files), options.channels)
+    if (images := _read_cache(cache / key, *expected)) is not None:
         return images
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -143,30 +148,41 @@ def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> 
         _fill_cache(partial, files, options)
         try:
             partial.rename(cache / key)
-        except OSError:  # another run was quicker, or a damaged entry lies there
-            if _read_cache(cache / key) is None:
-                shutil.rmtree(cache / key)
+        except OSError:  # another run was quicker, or something damaged lies there
+            if _read_cache(cache / key, *expected) is None:
+                _clear(cache / key)
                 partial.rename(cache / key)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    images = _read_cache(cache / key)
+    images = _read_cache(cache / key, *expected)
     assert images is not None
     return images
 
 
-def _read_cache(entry: Path) -> Tensor | None:
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _read_cache(entry: Path, count: int, channels: int) -> Tensor | None:
     """The pixels of a cache entry; None where it is absent or not what its description says."""
     try:
-        description = json.loads((entry / "description.json").read_text())
+        with (entry / "description.json").open("rb") as file:
+            description = json.loads(file.read(_LONGEST_DESCRIPTION))
         shape: list[int] = description["shape"]
         with (entry / "pixels").open("rb") as file:
             intact = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+            size = file.seek(0, os.SEEK_END)
+        # Mapping more than the file has would end the process at the first touch.
+        _, _, height, width = shape
+        fits = shape[:2] == [count, channels] and count * channels * height * width == size
+        if not intact or not fits or not all(type(number) is int and number > 0 for number in shape):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not intact:
-        return None
-    count = torch.Size(shape).numel()
-    flat = torch.from_file(str(entry / "pixels"), shared=False, size=count, dtype=torch.uint8)
+    flat = torch.from_file(str(entry / "pixels"), shared=False, size=size, dtype=torch.uint8)
     return flat.view(*shape)
 
 
@@ -200,12 +216,14 @@ def _decode(file: Path, options: ImageFolderOptions) -> Tensor:
     from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=_FORMATS) as opened:
             if opened.mode.startswith(("I", "F")):  # converting would clip all but the darkest values
                 raise _undecodable(file, f"more than 8 bits a pixel (mode {opened.mode})", "8-bit images")
             image: Any = opened.convert("RGB" if options.channels == 3 else "L")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _undecodable(file, " ".join(str(error).split())) from None
+    except genophen.GenophenError:
+        raise
+    except Exception as error:  # a decoder that meets a damaged file raises what it likes
+        raise _undecodable(file, " ".join(str(error).split()) or type(error).__name__) from None
     if options.image_size is not None:
         image = center_crop(resize(image, options.image_size, antialias=True), [options.image_size] * 2)
     pixels: Tensor = pil_to_tensor(image)

@@ -12,7 +12,7 @@ import genophen
 
 
 class MnistCNNOptions(genophen.Options):
-    num_classes: int = Field(10, ge=2, description="outputs of the last dense layer")
+    num_classes: int = Field(10, ge=2, le=32_768, description="outputs of the last dense layer")
 
 
 class MnistCNN(genophen.Architecture):

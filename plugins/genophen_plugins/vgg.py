@@ -12,7 +12,7 @@ import genophen
 
 
 class VGGOptions(genophen.Options):
-    num_classes: int = Field(10, ge=2, description="outputs of the last dense layer")
+    num_classes: int = Field(10, ge=2, le=32_768, description="outputs of the last dense layer")
     block_dropout: float = Field(0.05, ge=0, lt=1, description="dropout after each block's pooling")
     dense_dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last dense layer")
 
