@@ -184,6 +184,18 @@ def test_blocks_of_any_size_give_the_same(block_bytes: int) -> None:
     torch.testing.assert_close(population.logits(candidates, x), expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("scope", ["embeddings", "all"])
+def test_lower_precision(scope: str) -> None:
+    phenotype, x = shipped("mnist-cnn")
+    population = Population(phenotype, phenotype.genes(scope), precision=torch.bfloat16)  # type: ignore[arg-type]
+    candidates = candidates_of(population, 4)
+    logits = population.logits(candidates, x)
+    expected = one_by_one(phenotype, population, candidates, x)
+    assert logits.dtype == torch.float32
+    assert all(population._folds.values())
+    assert 0 < (logits - expected).abs().max() <= 0.03 * expected.abs().max()
+
+
 def test_losses_and_features() -> None:
     phenotype, x = shipped("mnist-cnn")
     labels = torch.tensor([1, 2, 3])

@@ -70,8 +70,11 @@ class Evolution(genophen.Optimizer):
             names = [name for name in names if name not in self._fitness.solved]
         else:
             self._fitness = Fitness(context, self.options)
-        block_bytes = self.options.memory_mb * 2**20
-        self._population = genophen.Population(context.phenotype, names, block_bytes=block_bytes)
+        # What training means by its precision: validation and test are in float32 all the same.
+        precision = context.phenotype.training_precision or torch.float32
+        self._population = genophen.Population(
+            context.phenotype, names, block_bytes=self.options.memory_mb * 2**20, precision=precision
+        )
         self.searched = self._population.num_genes
         self._workers: Workers | None = None
         self._started = False

@@ -60,7 +60,8 @@ class _Worker:
     ) -> None:
         torch.set_num_threads(threads)
         phenotype, genes, self._fitness = given
-        self._population = genophen.Population(phenotype, genes, block_bytes=block_bytes)
+        precision = phenotype.training_precision or torch.float32
+        self._population = genophen.Population(phenotype, genes, block_bytes=block_bytes, precision=precision)
 
     def evaluate(self, candidates: Tensor, shared: tuple[Tensor, Tensor]) -> Tensor:
         return self._fitness(self._population, candidates, *shared)
