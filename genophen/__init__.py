@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from genophen.executor import Executor, Outcome, Task, run_task
     from genophen.genotype import Genotype, Target, no_genes
     from genophen.hookspecs import hookimpl
+    from genophen.kernels import ConvBiases, standardize
     from genophen.optimizer import Context, Metrics, Optimizer
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
@@ -35,6 +36,7 @@ _MODULE_OF = {
     "Architecture": "architecture",
     "ConfigError": "errors",
     "Context": "optimizer",
+    "ConvBiases": "kernels",
     "DamagedError": "errors",
     "Data": "dataset",
     "Dataset": "dataset",
@@ -63,12 +65,14 @@ _MODULE_OF = {
     "no_genes": "genotype",
     "run": "api",
     "run_task": "executor",
+    "standardize": "kernels",
 }
 
 __all__ = [
     "Architecture",
     "ConfigError",
     "Context",
+    "ConvBiases",
     "DamagedError",
     "Data",
     "Dataset",
@@ -98,6 +102,7 @@ __all__ = [
     "no_genes",
     "run",
     "run_task",
+    "standardize",
 ]
 
 

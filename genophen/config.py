@@ -62,9 +62,10 @@ class TrainingSettings(Options):
     max_seconds: float = Field(0.0, ge=0, description="budget of seconds; 0: none (not bit-reproducible)")
     evaluation_batch_size: int = Field(500, ge=1, description="images in a validation or test batch")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="arithmetic of the main network in training; kernels are generated, and validation and "
-        "test measured, in float32 in any case",
+        "float32", description="arithmetic of the main network in training; all else is in float32"
+    )
+    direct_initialization: Literal["torch", "gabor"] = Field(
+        "torch", description="unexpressed first convolutions: PyTorch's initial values, or Gabor filters"
     )
     memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
         "auto",

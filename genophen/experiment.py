@@ -23,6 +23,7 @@ from genophen.batches import (
 from genophen.config import Config
 from genophen.dataset import Data, Dataset, Split, check_data, draw_validation
 from genophen.errors import ConfigError, PluginError
+from genophen.gabor import initialize_gabor
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import Plugins
 from genophen.seeds import derive_seed, seed_global_generators
@@ -125,6 +126,8 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
         phenotype = compile_phenotype(
             network, patterns, genotype, config.genotype.options, seed=derive_seed(seed, "genotype")
         )
+    if config.training.direct_initialization == "gabor":
+        initialize_gabor(phenotype.network, architecture.input_shape[0])
     _check_state(phenotype)
     return architecture, phenotype
 

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
-SHIPPED = "datasets,direct,executors,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
+SHIPPED = "cppn,datasets,direct,executors,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
 
 
 @pytest.fixture(autouse=True)
