@@ -69,8 +69,7 @@ class TrainingSettings(Options):
     )
     memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
         "auto",
-        description="order of pixels and channels in memory; 'auto': channels-last on a CPU (faster), "
-        "unless the network's code cannot take it",
+        description="order in memory; 'auto': channels-last on a CPU (faster) if the network's code takes it",
     )
     device: str = Field("auto", description="'cpu', 'cuda', 'cuda:1', ...; 'auto': a GPU if there is one")
 

@@ -40,8 +40,8 @@ def initialize_gabor(network: nn.Module, image_channels: int) -> None:
         raise ConfigError(
             "cannot start from Gabor filters (training.direct_initialization = 'gabor')",
             found="no convolution of the network takes the image itself and is left unexpressed",
-            allowed=f"an nn.Conv2d with {image_channels} input channels, a kernel of at least 3x3 and a weight "
-            "that no genotype writes",
+            allowed=f"an nn.Conv2d with {image_channels} input channels, a kernel of at least 3x3 and "
+            "a weight that no genotype writes",
             next_step="--set training.direct_initialization='\"torch\"'",
         )
     with torch.no_grad():
@@ -70,7 +70,7 @@ def gabor_filters(shape: tuple[int, ...]) -> Tensor:
 
 
 def _waves(count: int, kh: int, kw: int) -> Tensor:
-    """Plane waves below a round envelope, (count, kh, kw), each with mean 0: frequencies x phases x angles."""
+    """Plane waves below a round envelope, (count, kh, kw): frequencies x phases x angles, each of mean 0."""
     size = min(kh, kw)
     y, x = torch.meshgrid(torch.arange(kh) - (kh - 1) / 2, torch.arange(kw) - (kw - 1) / 2, indexing="ij")
     envelope = torch.exp(-(x.square() + y.square()) / (2 * (ENVELOPE * size) ** 2))

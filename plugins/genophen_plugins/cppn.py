@@ -36,7 +36,7 @@ class CPPNOptions(genophen.Options):
         2, ge=1, description="hidden layers; with one, the kernels are combinations of few patterns"
     )
     channel_scale: float = Field(
-        15.0,
+        20.0,
         ge=0,
         description="initial deviation of the weights from the layer and channel coordinates: the larger, "
         "the more the kernels of neighbouring channels differ",
@@ -106,29 +106,27 @@ class CPPN(genophen.Genotype):
     def _generate(self, shape: tuple[int, ...], layer: float) -> Tensor:
         """The values of one target, (C_out, C_in kh kw).
 
-        The first layer is affine, so what it answers to a weight's coordinates is a sum of what it answers to
-        its output channel and to all else: no table of all coordinates is built.
+        The first layer is affine: its answer to a weight's coordinates is the sum of those to the output
+        channel and to all else, and no table of every weight's coordinates is built.
         """
         c_out, c_in, kh, kw = (*shape, 1, 1)[:4]
-        y, x = torch.meshgrid(self._axis(kh) * 2 / kh, self._axis(kw) * 2 / kw, indexing="ij")
+        y, x = torch.meshgrid(self._axis(kh, kh / 2), self._axis(kw, kw / 2), indexing="ij")
         places = torch.stack([y, x, (y.square() + x.square()).sqrt()]).flatten(1)  # (3, kh kw)
         of_layer, of_output, of_input, of_place = self.weight_in.split([1, 1, 1, 3], dim=1)
-        outputs = of_layer * layer + of_output * (self._axis(c_out) / CHANNELS) + self.bias_in[:, None]  # (H, C_out)
-        inputs = (of_input * (self._axis(c_in) / CHANNELS))[:, :, None] + (of_place @ places)[:, None]  # (H, C_in, kh kw)
-        inputs = inputs.flatten(1)
+        outputs = of_layer * layer + of_output * self._axis(c_out, CHANNELS) + self.bias_in[:, None]
+        channels = of_input * self._axis(c_in, CHANNELS)  # (H, C_in)
+        inputs = (channels[:, :, None] + (of_place @ places)[:, None, :]).flatten(1)  # (H, C_in kh kw)
         hidden = list(zip(self.hidden_weights, self.hidden_biases, strict=True))
         parts = outputs.split(max(1, MAX_ACTIVATIONS // inputs.numel()), dim=1)
         if len(parts) == 1:
             return _respond(outputs, inputs, hidden, self.weight_out)
-        values = [
-            checkpoint(_respond, part, inputs, hidden, self.weight_out, use_reentrant=False) for part in parts
-        ]
-        return torch.cat(values)
+        arguments = (inputs, hidden, self.weight_out)
+        return torch.cat([checkpoint(_respond, part, *arguments, use_reentrant=False) for part in parts])
 
-    def _axis(self, size: int) -> Tensor:
-        """Places 1 apart, their middle at 0."""
-        like = self.weight_in
-        return torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    def _axis(self, size: int, unit: float) -> Tensor:
+        """Coordinates of `size` places, `unit` of them to 1, the middle at 0."""
+        places = torch.arange(size, dtype=self.weight_in.dtype, device=self.weight_in.device)
+        return (places - (size - 1) / 2) / unit
 
 
 def _respond(
