@@ -12,8 +12,8 @@ from genophen.kernels import standardize
 
 #: Standard deviation of the envelope, in kernel sizes.
 ENVELOPE = 2 / 7
-#: Bounds of the waves' frequencies, in cycles a kernel size.
-FREQUENCIES = (0.65, 1.8)
+#: Bounds of the waves' frequencies, in cycles a kernel size. 1.5 is the most that 3x3 pixels can show.
+FREQUENCIES = (0.7, 1.5)
 #: Brightness and two opponent colours, over red, green, blue (Ohta, Kanade & Sakai 1980). Brightness alone
 #: would leave later layers blind to colour.
 COLORS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (-0.5, 1.0, -0.5))
@@ -65,6 +65,7 @@ def gabor_filters(shape: tuple[int, ...]) -> Tensor:
     filters = [
         _waves(count, *kernel_size)[:, None] * torch.tensor(color)[:, None, None]
         for count, color in zip(counts, COLORS, strict=True)
+        if count
     ]
     return standardize(torch.cat(filters))
 

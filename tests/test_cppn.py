@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from genophen_plugins import cppn
 from helpers import compiled, digits_tables, plugin_class, small_network
 from torch import nn
 
@@ -55,11 +56,10 @@ def test_large_kernels_are_computed_in_parts_with_the_same_gradients(monkeypatch
         return [total.detach(), *torch.autograd.grad(total, parameters)]
 
     whole = gradients()
-    module = __import__(type(compiled(genotype="cppn").genotype).__module__, fromlist=["cppn"])
     calls = []
-    respond = module._respond
-    monkeypatch.setattr(module, "MAX_ACTIVATIONS", 7 * 16 * 20 * 25)
-    monkeypatch.setattr(module, "_respond", lambda *a: calls.append(len(a[0][0])) or respond(*a))
+    respond = cppn._respond
+    monkeypatch.setattr(cppn, "MAX_ACTIVATIONS", 7 * 16 * 20 * 25)
+    monkeypatch.setattr(cppn, "_respond", lambda *a: calls.append(len(a[0][0])) or respond(*a))
     parts = gradients()
     assert {7, 33 % 7} <= set(calls)  # output channels of the 5x5 convolution, seven at a time
     for one, other in zip(whole, parts, strict=True):
