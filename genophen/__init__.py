@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from genophen.executor import Executor, Outcome, Task, run_task
     from genophen.genotype import Genotype, Target, no_genes
     from genophen.hookspecs import hookimpl
+    from genophen.kernels import ConvBiases, standardize
     from genophen.optimizer import Context, Metrics, Optimizer
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
@@ -37,6 +38,7 @@ _MODULE_OF = {
     "Architecture": "architecture",
     "ConfigError": "errors",
     "Context": "optimizer",
+    "ConvBiases": "kernels",
     "DamagedError": "errors",
     "Data": "dataset",
     "Dataset": "dataset",
@@ -69,12 +71,14 @@ _MODULE_OF = {
     "resume": "api",
     "run": "api",
     "run_task": "executor",
+    "standardize": "kernels",
 }
 
 __all__ = [
     "Architecture",
     "ConfigError",
     "Context",
+    "ConvBiases",
     "DamagedError",
     "Data",
     "Dataset",
@@ -108,6 +112,7 @@ __all__ = [
     "resume",
     "run",
     "run_task",
+    "standardize",
 ]
 
 

@@ -23,6 +23,7 @@ from genophen.batches import (
 from genophen.config import Config
 from genophen.dataset import Data, Dataset, Split, check_data, draw_validation
 from genophen.errors import ConfigError, PluginError
+from genophen.gabor import initialize_gabor
 from genophen.isolation import cause
 from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import Plugins
@@ -127,6 +128,8 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
         phenotype = compile_phenotype(
             network, patterns, genotype, config.genotype.options, seed=derive_seed(seed, "genotype")
         )
+    if config.training.direct_initialization == "gabor":
+        initialize_gabor(phenotype.network, architecture.input_shape[0])
     _check_state(phenotype)
     return architecture, phenotype
 

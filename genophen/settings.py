@@ -73,6 +73,9 @@ class TrainingSettings(Options):
         description="arithmetic of the main network in training; kernels are generated, and validation and "
         "test measured, in float32 in any case",
     )
+    direct_initialization: Literal["torch", "gabor"] = Field(
+        "torch", description="unexpressed first convolutions: PyTorch's initial values, or Gabor filters"
+    )
     memory_format: Literal["auto", "contiguous", "channels-last"] = Field(
         "auto",
         description="order of pixels and channels in memory; 'auto': channels-last on a CPU (faster), "

@@ -10,7 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
-SHIPPED = "datasets,direct,evolution,executors,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
+SHIPPED = (
+    "cppn,datasets,direct,evolution,executors,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
+)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -88,6 +89,36 @@ def test_the_reports_initialization_has_every_tensor_at_0_01() -> None:
     generator = compiled(embedding_dim=64, initialization="report").genotype.generators["5x5"]
     for tensor in (generator.embeddings, generator.weight_in, generator.weight_out):
         assert tensor.detach().std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def correlation(one: Tensor, other: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1])
+
+
+def test_a_smooth_start_has_kernels_whose_neighbouring_pixels_are_alike() -> None:
+    network = nn.Sequential(nn.Conv2d(16, 32, 7), nn.Conv2d(32, 16, (3, 5)))
+    smooth = genophen.compile(network, "*.weight", embedding_dim=4, initialization="smooth").weights()
+    white = genophen.compile(network, "*.weight", embedding_dim=4).weights()
+    for name, least in (("0.weight", 0.8), ("1.weight", 0.6)):
+        weight = smooth[name].detach()
+        assert correlation(weight[..., 1:], weight[..., :-1]) > least
+        assert correlation(weight[..., 1:, :], weight[..., :-1, :]) > least
+        assert abs(correlation(white[name].detach()[..., 1:], white[name].detach()[..., :-1])) < 0.2
+        # Only the pixels of one kernel: channels differ as much as ever.
+        assert abs(correlation(weight[1:], weight[:-1])) < 0.2
+        assert abs(correlation(weight[:, 1:], weight[:, :-1])) < 0.2
+
+
+def test_a_smooth_start_keeps_the_variance_at_every_pixel_and_1x1_kernels_as_they_were() -> None:
+    network = nn.Sequential(nn.Conv2d(64, 128, 7), nn.Conv2d(128, 64, 1))
+    options: dict[str, Any] = {"embedding_dim": 32, "normalization": "none"}
+    smooth = genophen.compile(network, "*.weight", initialization="smooth", **options).weights()
+    weight = smooth["0.weight"].detach()
+    for pixel in (weight[..., 0, 0], weight[..., 3, 3], weight[..., 6, 2]):
+        assert pixel.var().item() * 64 * 49 == pytest.approx(2, rel=0.25)
+    only_1x1 = genophen.compile(network, "1.weight", initialization="smooth", **options).weights()
+    white = genophen.compile(network, "1.weight", **options).weights()
+    assert torch.equal(only_1x1["1.weight"], white["1.weight"])
 
 
 def test_gradients_reach_every_embedding_and_generator_tensor() -> None:

@@ -21,8 +21,6 @@ from torch.nn import functional as F
 
 import genophen
 
-#: Keeps a kernel without any variation finite when it is standardised.
-EPSILON = 1e-8
 #: Numbers in the first layer of one generator; the whole VGG-Block3 has 204,570.
 MAX_GENERATOR = 2**24
 
@@ -40,9 +38,10 @@ class HypernetworkOptions(genophen.Options):
     basis_channels: int = Field(
         16, ge=1, le=256, description="B, input and output channels of a basic kernel"
     )
-    initialization: Literal["fan-in", "report"] = Field(
+    initialization: Literal["fan-in", "smooth", "report"] = Field(
         "fan-in",
-        description="'fan-in': kernels start at the variance 2 / fan_in; 'report': every tensor at 0.01",
+        description="'fan-in': kernels start at the variance 2 / fan_in; 'smooth': so too, each a smooth "
+        "pattern over its rows and columns; 'report': every tensor at 0.01",
     )
     normalization: Literal["standardized", "none"] = Field(
         "standardized",
@@ -112,7 +111,12 @@ class KernelGenerator(nn.Module):
         self.embeddings = nn.Parameter(torch.randn(len(fan_ins), n_z, generator=generator) * stds)
         self.weight_in = nn.Parameter(torch.randn(basis, d, n_z, generator=generator) * std_in)
         self.bias_in = nn.Parameter(torch.zeros(basis, d))
-        self.weight_out = nn.Parameter(torch.randn(kh, basis * kw, d, generator=generator) * std_out)
+        templates = torch.randn(kh, basis * kw, d, generator=generator) * std_out
+        if options.initialization == "smooth":
+            templates = torch.einsum(
+                "yr,robd,xb->yoxd", _blur(kh), templates.view(kh, basis, kw, d), _blur(kw)
+            ).reshape(kh, basis * kw, d)
+        self.weight_out = nn.Parameter(templates)
         self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
 
     def forward(self) -> Tensor:
@@ -152,25 +156,10 @@ class Hypernetwork(genophen.Genotype):
         for size, block_fan_ins in fan_ins.items():
             kh, _, kw = size.partition("x")
             self.generators[size] = KernelGenerator((int(kh), int(kw)), block_fan_ins, options, generator)
-        self._add_biases([t for t in targets.values() if t.kind == "conv-bias"], options.conv_bias)
-        for tiling in self._all_tilings():
-            gain = torch.full((tiling.fan_in,), math.sqrt(2 / tiling.fan_in))
-            self.register_buffer(f"_gain_{tiling.fan_in}", gain, persistent=False)
-
-    def _add_biases(self, targets: list[genophen.Target], free: bool) -> None:
-        """Biases of the expressed convolutions: parameters where they are free, else zeros in buffers."""
-        self._bias_attributes = {target.name: f"bias_{index}" for index, target in enumerate(targets)}
-        for target in targets:
-            zeros, attribute = torch.zeros(target.shape), self._bias_attributes[target.name]
-            if free:
-                self.register_parameter(attribute, nn.Parameter(zeros))
-            else:
-                self.register_buffer(attribute, zeros, persistent=False)
+        self.biases = genophen.ConvBiases(targets.values(), options.conv_bias)
 
     def express(self) -> dict[str, Tensor]:
-        weights: dict[str, Tensor] = {
-            name: getattr(self, attribute) for name, attribute in self._bias_attributes.items()
-        }
+        weights: dict[str, Tensor] = self.biases()
         for size, tilings in self._tilings.items():
             blocks = self.generators[size]()  # (E, B_in, kh, B_out, kw)
             for tiling in tilings:
@@ -186,9 +175,6 @@ class Hypernetwork(genophen.Genotype):
             return embeddings
         return [name for name in names if name.startswith("generators.") and name not in embeddings]
 
-    def _all_tilings(self) -> list[Tiling]:
-        return [tiling for tilings in self._tilings.values() for tiling in tilings]
-
     def _kernel(self, tiling: Tiling, blocks: Tensor) -> Tensor:
         """One target's weight, put together from its blocks, cropped and, if asked for, standardised."""
         last = tiling.first_block + tiling.num_blocks
@@ -199,15 +185,22 @@ class Hypernetwork(genophen.Genotype):
         c_out, c_in = tiling.shape[:2]
         weight = weight[:c_out, :c_in]  # (C_out, C_in, kh, kw)
         if self.standardized:
-            gain: Tensor = getattr(self, f"_gain_{tiling.fan_in}")
-            rows = weight.reshape(c_out, tiling.fan_in)
-            normalize = F.layer_norm if tiling.fan_in > 1 else F.rms_norm  # one number has no deviation
-            weight = normalize(rows, (tiling.fan_in,), weight=gain, eps=EPSILON)
+            weight = genophen.standardize(weight)
         return weight.reshape(tiling.shape)
 
 
 def _kernel_size(target: genophen.Target) -> tuple[int, int]:
     return (target.shape[2], target.shape[3]) if target.kind == "conv" else (1, 1)
+
+
+def _blur(size: int) -> Tensor:
+    """A matrix (size, size) that blurs noise along an axis and keeps the variance of every number.
+
+    Gaussian, with a standard deviation of a third of the size; noise beyond the ends is none.
+    """
+    places = torch.arange(size, dtype=torch.get_default_dtype())
+    blur = torch.exp(-0.5 * ((places[:, None] - places) / (size / 3)).square())
+    return F.normalize(blur, dim=1)
 
 
 def _tile(target: genophen.Target, basis: int, first_block: int) -> Tiling:

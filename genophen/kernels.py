@@ -1,0 +1,49 @@
+"""What several genotypes share: kernels of a fixed scale, and the biases of expressed convolutions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from genophen.genotype import Target
+
+#: Keeps a kernel without any variation finite when it is standardised.
+EPSILON = 1e-8
+
+
+def standardize(weight: Tensor) -> Tensor:
+    """The weight with mean 0 and variance 2 / fan_in in each output channel, and nothing learned.
+
+    Shape (C_out, ...) to the same shape; fan_in = weight[0].numel(). A fan-in of 1 leaves no deviation: each
+    number is scaled to sqrt(2) and keeps its sign.
+    """
+    rows = weight.reshape(len(weight), -1)  # (C_out, fan_in)
+    fan_in = rows.shape[1]
+    gain = rows.new_full((fan_in,), math.sqrt(2 / fan_in))
+    normalize = F.layer_norm if fan_in > 1 else F.rms_norm
+    return normalize(rows, (fan_in,), weight=gain, eps=EPSILON).reshape(weight.shape)
+
+
+class ConvBiases(nn.Module):
+    """The biases of the expressed convolutions among `targets`: parameters where they are free, else zeros.
+
+    Called, it gives them by target name, as `Genotype.express` does.
+    """
+
+    def __init__(self, targets: Iterable[Target], free: bool) -> None:
+        super().__init__()
+        biases = [target for target in targets if target.kind == "conv-bias"]
+        self._attributes = {target.name: f"bias_{index}" for index, target in enumerate(biases)}
+        for target in biases:
+            zeros, attribute = torch.zeros(target.shape), self._attributes[target.name]
+            if free:
+                self.register_parameter(attribute, nn.Parameter(zeros))
+            else:
+                self.register_buffer(attribute, zeros, persistent=False)
+
+    def forward(self) -> dict[str, Tensor]:
+        return {name: getattr(self, attribute) for name, attribute in self._attributes.items()}
