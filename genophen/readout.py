@@ -41,8 +41,8 @@ class Solution:
 class RidgeRegression:
     """Ridge regression of one-hot labels on features, from sums, so that images can come in batches.
 
-    Minimises |X W + b - Y|^2 + lambda s |W|^2, s being the features' mean variance times N, so that lambda
-    means the same at any scale of the features and number of images. The intercept b is not penalised.
+    Minimises |X W + b - Y|^2 + lambda s |W|^2, s being the features' mean variance, so that lambda means the
+    same at any scale of the features: it weighs as much as that many images. The intercept b is free of it.
     """
 
     def __init__(self, num_features: int, num_classes: int, device: torch.device) -> None:
@@ -65,7 +65,7 @@ class RidgeRegression:
         mean = self._sum / self._count
         centered = self._products - self._count * torch.outer(mean[:num_features], mean)
         gram, moments = centered[:, :num_features], centered[:, num_features:]
-        penalty = (ridge_lambda * gram.diagonal().mean()).clamp_min(1e-12)
+        penalty = (ridge_lambda * gram.diagonal().mean() / self._count).clamp_min(1e-12)
         gram = gram + penalty * torch.eye(num_features, dtype=gram.dtype, device=gram.device)
         factor, failed = torch.linalg.cholesky_ex(gram)
         weight = torch.cholesky_solve(moments, factor)  # (F, K)

@@ -114,16 +114,16 @@ def test_the_reported_readout_is_solved_on_all_training_images() -> None:
     network = trial.phenotype.network
     inputs, labels = trial.context.train_images.take(torch.arange(64))
     features: list[Tensor] = []
-    network[4].register_forward_pre_hook(lambda _, args: features.append(args[0]))
+    network[5].register_forward_pre_hook(lambda _, args: features.append(args[0]))
     with torch.no_grad():
         trial.phenotype.eval()(inputs)
-    regression = genophen.RidgeRegression(144, 3, inputs.device)
+    regression = genophen.RidgeRegression(64, 3, inputs.device)
     regression.add(features[0], labels)
-    weight = regression.solve(0.01).weight
-    exponent = float((network[4].weight / weight).median().detach().log2())  # of one factor for all
+    weight = regression.solve(30).weight
+    exponent = float((network[5].weight / weight).median().detach().log2())  # of one factor for all
     assert exponent == pytest.approx(round(exponent), abs=1e-3)
     factor = 2 ** round(exponent)
-    torch.testing.assert_close(network[4].weight.detach(), factor * weight, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(network[5].weight.detach(), factor * weight, rtol=1e-3, atol=1e-3)
 
 
 class Fragile(genophen.Genotype):
@@ -168,7 +168,7 @@ def test_a_generation_without_a_finite_candidate_is_a_diverged_run() -> None:
     cls = plugin_class("optimizer", "cma-es")
     trial = OptimizerTrial(cls, cls.Options())
     with torch.no_grad():
-        trial.phenotype.network[4].bias.fill_(torch.nan)
+        trial.phenotype.network[5].bias.fill_(torch.nan)
     assert torch.isnan(torch.as_tensor(trial.step().train_loss))
 
 

@@ -23,9 +23,9 @@ def test_the_solution_is_that_of_the_normal_equations() -> None:
     regression = RidgeRegression(6, 3, features.device)
     for part in (slice(0, 70), slice(70, 200)):
         regression.add(features[part], labels[part])
-    solution = regression.solve(0.01)
+    solution = regression.solve(2.0)
     x, y = features.double(), F.one_hot(labels, 3).double()
-    penalty = 0.01 * x.var(0, correction=0).mean() * len(x)
+    penalty = 2 * x.var(0, correction=0).mean()
     design = torch.cat([x, torch.ones(len(x), 1)], 1)
     ridge = torch.diag(torch.tensor([penalty] * 6 + [0.0], dtype=torch.float64))
     expected = torch.linalg.solve(design.T @ design + ridge, design.T @ y)
@@ -34,15 +34,14 @@ def test_the_solution_is_that_of_the_normal_equations() -> None:
     assert float((solution(features).argmax(1) == labels).float().mean()) > 0.9
 
 
-def test_lambda_means_the_same_at_any_scale_and_number_of_images() -> None:
+def test_lambda_means_the_same_at_any_scale() -> None:
     features, labels = problem()
     outputs = []
-    for x, y in ((features, labels), (features * 1000, labels), (features.repeat(3, 1), labels.repeat(3))):
+    for x in (features, features * 1000):
         regression = RidgeRegression(6, 3, x.device)
-        regression.add(x, y)
-        outputs.append(regression.solve(0.1)(x)[:200])
+        regression.add(x, labels)
+        outputs.append(regression.solve(20)(x))
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(outputs[2], outputs[0], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -43,7 +43,9 @@ class EvolutionOptions(genophen.Options):
         description="'ridge': each candidate's last dense layer is solved in closed form on some training "
         "images and judged on others; 'direct': the layer is as the genes, or the seed, have it",
     )
-    ridge_lambda: float = Field(0.01, gt=0, description="penalty, times the features' mean variance")
+    ridge_lambda: float = Field(
+        30.0, gt=0, le=1e9, description="penalty on a solved readout; it weighs as much as that many images"
+    )
     ridge_fit_size: int = Field(4000, ge=2, description="training images on which a readout is solved")
     ridge_judge_size: int = Field(2000, ge=1, description="other training images on which it is judged")
     memory_mb: int = Field(64, ge=1, le=1_000_000, description="MiB of activations held at a time")
