@@ -415,6 +415,15 @@ def test_merging_changes_neither_side() -> None:
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "examples" / "comparisons").glob("*.toml")), ids=lambda f: f.stem
+)
+def test_the_comparisons_are_sweeps_of_both_sides(file: Path, tmp_path: Path) -> None:
+    assert file.read_text().startswith(f"# genophen sweep examples/comparisons/{file.name} --out runs/")
+    trials = plan(read_sweep(file), tmp_path, load_plugins())
+    assert {"adam", "cma-es"} == {trial.config.optimizer.name for trial in trials}
+
+
 TABLES = sorted((ROOT / "examples" / "tables").glob("*.toml"))
 #: Rows of the sweeps that are not one of the four result tables.
 OTHERS = {"table7_learning_rates": 24, "ablation_block3": 12}
