@@ -97,7 +97,7 @@ class Population:
                 found=f"shape {tuple(candidates.shape)}",
                 allowed=f"(P, {self.num_genes}), P at least 1",
             )
-        self.phenotype.samples.forward_samples += len(candidates) * len(images)
+        self.phenotype.samples.count(len(candidates) * len(images), None)
         with torch.no_grad():
             self._refresh()
             images = images.to(self._precision)

@@ -155,7 +155,7 @@ class Evolution(genophen.Optimizer):
         if self._workers is None:
             names = list(self._population.genes)
             self._workers = Workers(self._context.phenotype, names, self._fitness, self.options)
-        self._context.phenotype.samples.forward_samples += len(candidates) * len(images)
+        self._context.phenotype.samples.count(len(candidates) * len(images), None)
         return self._workers.evaluate(candidates, images, labels)
 
 
