@@ -3,7 +3,8 @@
     python -m benchmarks.population [candidates]
 
 MNIST network, Hyper4_4, batch of 1,000 images, forward passes and losses. All contestants see the same
-candidates and images in turn; the ratio is the median over the repetitions:
+images, in turn; those that take one candidate after the other are timed on the first 32, since they need the
+same time for each. The ratio is the median over the repetitions:
 
 - genophen: `Population.losses`;
 - loop: each candidate written into the same phenotype, which then runs on the batch;
@@ -36,6 +37,8 @@ from genophen.population import BLOCK_BYTES
 
 IMAGES = 1000
 REPETITIONS = 3
+#: Candidates on which the contestants that loop are timed.
+LOOPED = 32
 
 
 class _Candidate(nn.Module):
@@ -114,31 +117,28 @@ def _evotorch(network: nn.Module, candidates: Tensor, x: Tensor, labels: Tensor)
 
 
 def measure(scope: str, count: int) -> dict[str, list[float]]:
-    """Seconds of each contestant, one number a repetition, after one of warming up."""
-    seconds: dict[str, list[float]] = {}
-    for name, evaluate in contestants(scope, count, IMAGES).items():
-        seconds[name] = []
-        with torch.no_grad():
-            evaluate()
-    runs = contestants(scope, count, IMAGES)
-    for _ in range(REPETITIONS):
+    """Seconds a candidate of each contestant, one number a repetition, after one of warming up."""
+    together, looped = contestants(scope, count, IMAGES), contestants(scope, min(count, LOOPED), IMAGES)
+    runs = {name: (together if name == "genophen" else looped)[name] for name in together}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(REPETITIONS + 1):
         for name, evaluate in runs.items():
             started = time.perf_counter()
             with torch.no_grad():
-                evaluate()
-            seconds[name].append(time.perf_counter() - started)
-    return seconds
+                losses = evaluate()
+            seconds[name].append((time.perf_counter() - started) / len(losses))
+    return {name: values[1:] for name, values in seconds.items()}
 
 
-def bandwidth_floor(count: int) -> float:
-    """Seconds to write and read the responses (P, N, 16, 14, 14) once."""
+def bandwidth_floor() -> float:
+    """Seconds a candidate to write and read its responses (N, 16, 14, 14) once."""
     response = torch.zeros(IMAGES, 16, 14, 14)
     copy = torch.empty_like(response)
     copy.copy_(response)
     started = time.perf_counter()
     for _ in range(20):
         copy.copy_(response)
-    return (time.perf_counter() - started) / 20 * count
+    return (time.perf_counter() - started) / 20
 
 
 def peak_memory(block_mb: int, count: int) -> float:
@@ -168,8 +168,8 @@ def main() -> None:
         seconds = measure(scope, count)
         for name, values in seconds.items():
             ratio = statistics.median(v / ours for v, ours in zip(values, seconds["genophen"], strict=True))
-            print(f"{scope:<11} {name:<18} {count / statistics.median(values):>21.1f} {ratio:>18.2f}x")
-    print(f"bandwidth floor: {count / bandwidth_floor(count):.0f} evaluations a second")
+            print(f"{scope:<11} {name:<18} {1 / statistics.median(values):>21.1f} {ratio:>18.2f}x")
+    print(f"bandwidth floor: {1 / bandwidth_floor():.0f} evaluations a second")
     for block_mb in (BLOCK_BYTES // 2**20, 256):
         print(
             f"peak memory at {block_mb} MiB a block: {peak_memory(block_mb, count):.0f} MiB above the start"

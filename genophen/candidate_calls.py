@@ -19,6 +19,11 @@ _IMAGEWISE = {
     nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
     nn.AdaptiveMaxPool2d, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
 }  # fmt: skip
+#: Those of them that treat each channel by itself, and alike.
+_CHANNELWISE = {
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, F.max_pool2d, F.avg_pool2d,
+    F.adaptive_avg_pool2d,
+}  # fmt: skip
 #: Those that treat each number by itself.
 _ELEMENTWISE = {
     nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout,
@@ -78,6 +83,11 @@ def _without(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ten
     kind = type(call) if isinstance(call, nn.Module) else call
     if kind in _ELEMENTWISE or (kind is nn.Linear and x.dim() >= 2):
         return _tensor(call(x, *rest, **kwargs))
+    if kind in _CHANNELWISE and x.dim() == 5 and x.stride(0) == 1:
+        # Candidates that lie next to each other in memory are as good as channels, and need no copy.
+        channels = x.permute(2, 1, 0, 3, 4)  # (C, N, P, H, W)
+        output = _tensor(call(channels.flatten(0, 1), *rest, **kwargs))
+        return None if output is None else output.unflatten(0, channels.shape[:2]).permute(2, 1, 0, 3, 4)
     if kind in _IMAGEWISE and x.dim() == 5:
         output = _tensor(call(x.flatten(0, 1), *rest, **kwargs))
         return None if output is None else output.unflatten(0, x.shape[:2])

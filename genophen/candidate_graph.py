@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from genophen.candidate_calls import CannotFoldError, Varying, call_for_all
-from genophen.candidate_layers import KernelBasis, add_bias, find_basis
+from genophen.candidate_layers import KernelBasis, find_basis
 
 
 class CandidateGraph:
@@ -62,8 +62,8 @@ class Plan:
             if self._own(node) or any(source in self._varying for source in node.all_input_nodes):
                 self._varying.add(node)
         self._bases = self._find_bases()
-        #: Numbers in the largest tensor that any one image and candidate has needed so far.
-        self.largest = 1.0
+        #: Numbers in the largest tensor needed so far: of an image for all, of an image for one candidate.
+        self.largest_shared = self.largest = 1.0
 
     def run_shared(self, images: Tensor) -> dict[fx.Node, Any]:
         """The values of all that does not depend on the candidate, for images (N, C, H, W)."""
@@ -79,7 +79,8 @@ class Plan:
                 values[node] = self._run(node, values, slice(None))
             else:
                 continue
-            self._note_size(values[node], len(images))
+            if isinstance(values[node], Tensor):
+                self.largest_shared = max(self.largest_shared, values[node].numel() / len(images))
         return values
 
     def run(self, shared: Mapping[fx.Node, Any], candidates: slice, num_images: int) -> Tensor:
@@ -89,7 +90,8 @@ class Plan:
             if node in self._varying:
                 values[node] = self._run(node, values, candidates)
                 if isinstance(values[node], Varying):
-                    self._note_size(values[node].stacked, num_images * len(values[node].stacked))
+                    stacked = values[node].stacked
+                    self.largest = max(self.largest, stacked.numel() / (num_images * len(stacked)))
         result = values[self._result]
         if isinstance(result, Varying):
             return result.stacked
@@ -106,7 +108,7 @@ class Plan:
         module = self._graph.modules.get(str(node.target)) if node.op == "call_module" else None
         if node in self._bases:
             bias = own.get("bias", getattr(module, "bias", None))
-            return Varying(add_bias(self._bases[node].combine(values[node], candidates), bias))
+            return Varying(self._bases[node].combine(values[node], candidates, bias))
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         if node.op == "call_method":
             function: Any = getattr(Tensor, str(node.target), None)
@@ -139,10 +141,6 @@ class Plan:
                 if basis is not None:
                     bases[node] = basis
         return bases
-
-    def _note_size(self, value: object, parts: int) -> None:
-        if isinstance(value, Tensor):
-            self.largest = max(self.largest, value.numel() / parts)
 
 
 def _attribute(network: nn.Module, name: str) -> Any:

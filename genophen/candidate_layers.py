@@ -22,20 +22,21 @@ class KernelBasis:
     coefficients: Tensor  # (P, C_out, R)
 
     def responses(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """The convolution of images (N, C_in, H, W) with every kernel: (N, C_out R, H', W')."""
-        return F.conv2d(x, self.kernels.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation)
+        """The convolution of images (N, C_in, H, W) with every kernel: (C_out, N, H', W', R)."""
+        c_out, rank = self.kernels.shape[:2]
+        kernels = self.kernels.flatten(0, 1)
+        every = F.conv2d(x, kernels, None, conv.stride, conv.padding, conv.dilation)  # (N, C_out R, H', W')
+        return every.unflatten(1, (c_out, rank)).permute(1, 0, 3, 4, 2).contiguous()
 
-    def combine(self, responses: Tensor, candidates: slice) -> Tensor:
-        """The candidates' own responses, (P', N, C_out, H', W'), from those of `responses`."""
-        coefficients = self.coefficients[candidates]  # (P', C_out, R)
-        count, c_out, rank = coefficients.shape
-        n, _, height, width = responses.shape
-        # One product with a block-diagonal matrix leaves each candidate's output whole and channels-last.
-        matrix = coefficients.new_zeros(count, c_out, rank, c_out)
-        matrix.diagonal(dim1=1, dim2=3).copy_(coefficients.transpose(1, 2))
-        rows = responses.permute(0, 2, 3, 1).reshape(1, -1, c_out * rank)
-        combined = rows @ matrix.flatten(1, 2)  # (P', N H' W', C_out)
-        return combined.view(count, n, height, width, c_out).permute(0, 1, 4, 2, 3)
+    def combine(self, responses: Tensor, candidates: slice, bias: Tensor | None) -> Tensor:
+        """The candidates' own responses, (P', N, C_out, H', W'), from those of `responses`.
+
+        bias: (P', C_out), (C_out,) or None. Candidates lie next to each other in memory.
+        """
+        coefficients = self.coefficients[candidates].permute(1, 2, 0)  # (C_out, R, P')
+        offsets = coefficients.new_zeros(1) if bias is None else bias.view(-1, bias.shape[-1]).T[:, None]
+        combined = torch.baddbmm(offsets, responses.flatten(1, 3), coefficients)  # (C_out, N H' W', P')
+        return combined.unflatten(1, responses.shape[1:4]).permute(4, 1, 0, 2, 3)
 
 
 def find_basis(weights: Tensor) -> KernelBasis | None:
@@ -57,7 +58,8 @@ def find_basis(weights: Tensor) -> KernelBasis | None:
     if bool(((rows - projected @ directions.transpose(1, 2)).norm(dim=2) > _TOLERANCE * lengths).any()):
         return None
     _, singular, right = torch.linalg.svd(projected, full_matrices=False)
-    significant = singular > _TOLERANCE * singular[:, :1].clamp_min(1e-30) / count
+    # A direction less than this long is, for each candidate, within the tolerance of its kernel's length.
+    significant = singular > _TOLERANCE * singular[:, :1].clamp_min(1e-30) / count**0.5
     rank = max(1, int(significant.sum(1).max()))
     right = right[:, :rank]  # (C_out, R, size)
     kernels = (right @ directions.transpose(1, 2)).view(c_out, rank, *weights.shape[2:])
@@ -78,7 +80,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> T
         output = torch.stack(outputs)
     else:
         output = grouped_conv2d(x, weight, conv)
-    return add_bias(output, bias)
+    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
 
 
 def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
@@ -88,11 +90,6 @@ def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
     groups = count * conv.groups
     wide = F.conv2d(wide, weight.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation, groups)
     return wide.unflatten(1, (count, -1)).transpose(0, 1)
-
-
-def add_bias(output: Tensor, bias: Tensor | None) -> Tensor:
-    """Outputs (P, N, C_out, H, W) with a bias (P, C_out) or (C_out,) added."""
-    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -16,9 +16,9 @@ from genophen.phenotype import Phenotype
 from genophen.targets import aliases
 
 #: Bytes of activations that are worked on at a time unless told: about what a processor's caches hold.
-BLOCK_BYTES = 16 * 2**20
+BLOCK_BYTES = 32 * 2**20
 #: Images that go through the shared part of the network together.
-_BLOCK_IMAGES = 250
+_BLOCK_IMAGES = 50
 
 
 class Population:
@@ -63,7 +63,7 @@ class Population:
         self._expression = _Expression(phenotype)
         self._graph: CandidateGraph | None = None
         self._folds: dict[tuple[str | None, frozenset[str]], bool] = {}
-        self._largest = 1.0
+        self._largest_shared = self._largest = 1.0
 
     def center(self) -> Tensor:
         """The phenotype's present numbers as a candidate, (num_genes,)."""
@@ -118,10 +118,11 @@ class Population:
 
     def _in_blocks(self, plan: Plan, images: Tensor, count: int) -> Tensor:
         """The outputs of a plan, a block of images and a block of candidates at a time."""
-        plan.largest = max(plan.largest, self._largest)
-        pairs = max(1, int(self._block_bytes / (3 * plan.largest * images.element_size())))
-        image_step = min(len(images), pairs, _BLOCK_IMAGES)
-        candidate_step = max(1, pairs // image_step)
+        size = images.element_size()
+        image_bytes = max(plan.largest_shared, self._largest_shared) * size
+        pair_bytes = 2 * max(plan.largest, self._largest) * size
+        image_step = max(1, min(len(images), _BLOCK_IMAGES, int(self._block_bytes / image_bytes)))
+        candidate_step = max(1, int(self._block_bytes / (pair_bytes * image_step)))
         outputs: Tensor | None = None
         for image_block in _slices(len(images), image_step):
             shared = plan.run_shared(images[image_block])
@@ -150,7 +151,7 @@ class Population:
         except (CannotFoldError, RuntimeError, TypeError, ValueError, IndexError):
             # Anything that the operations on stacked tensors trip over: the network itself has just run.
             return False
-        self._largest = plan.largest
+        self._largest_shared, self._largest = plan.largest_shared, plan.largest
         if folded.shape != expected.shape:
             return False
         allowed = 1e-4 if self._precision == torch.float32 else 0.05
