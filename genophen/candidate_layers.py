@@ -35,7 +35,9 @@ class KernelBasis:
         matrix.diagonal(dim1=1, dim2=3).copy_(coefficients.transpose(1, 2))
         rows = responses.permute(0, 2, 3, 1).reshape(1, -1, c_out * rank)
         combined = rows @ matrix.flatten(1, 2)  # (P', N H' W', C_out)
-        return combined.view(count, n, height, width, c_out).permute(0, 1, 4, 2, 3)
+        output = combined.view(count, n, height, width, c_out).permute(0, 1, 4, 2, 3)
+        # In the order of any convolution's output: x.view(len(x), -1) takes no other.
+        return output.contiguous() if responses.is_contiguous() else output
 
 
 def find_basis(weights: Tensor) -> KernelBasis | None:
