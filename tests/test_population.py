@@ -215,6 +215,11 @@ def test_what_varies_within_few_dimensions_has_a_small_basis() -> None:
     assert basis.kernels.shape == (16, 5, 16, 7, 7)  # N_z + 1, scales by standardisation included
     again = torch.einsum("por,oricd->poicd", basis.coefficients, basis.kernels)
     torch.testing.assert_close(again, weights, rtol=1e-5, atol=1e-6)
+    weights[0] *= 1e9  # a candidate on its way out of the finite numbers
+    basis = find_basis(weights)
+    assert basis is not None
+    again = torch.einsum("por,oricd->poicd", basis.coefficients, basis.kernels)
+    torch.testing.assert_close(again[1:], weights[1:], rtol=1e-5, atol=1e-6)
     assert find_basis(torch.randn(40, 16, 16, 7, 7)) is None
     assert find_basis(torch.full_like(weights, torch.nan)) is None
 
