@@ -148,7 +148,16 @@ def _one_by_one(
 
 
 def _of_candidate(value: Any, p: int) -> Any:
-    return fx.node.map_aggregate(value, lambda item: item.stacked[p] if isinstance(item, Varying) else item)
+    return fx.node.map_aggregate(
+        value, lambda item: _slice(item.stacked, p) if isinstance(item, Varying) else item
+    )
+
+
+def _slice(stacked: Tensor, p: int) -> Tensor:
+    """Candidate p's own tensor, in an order in memory that any network's code may meet (`x.view(n, -1)`)."""
+    own = stacked[p]
+    usual = own.is_contiguous() or (own.dim() == 4 and own.is_contiguous(memory_format=torch.channels_last))
+    return own if usual else own.contiguous()
 
 
 def _visit(value: Any, see: Callable[[Varying], object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,12 @@ from torch import Tensor, fx, nn
 
 from genophen.candidate_calls import CannotFoldError, Varying, call_for_all
 from genophen.candidate_layers import KernelBasis, find_basis
+
+
+class _Tracer(fx.Tracer):
+    """Traces computations on buffers instead of keeping what they gave at the time."""
+
+    proxy_buffer_attributes = True
 
 
 class CandidateGraph:
@@ -22,10 +29,15 @@ class CandidateGraph:
         """
         self.network = network
         self.modules = dict(network.named_modules())
+        buffers = dict(network.named_buffers(remove_duplicate=False))
         try:
-            self._nodes = list(fx.Tracer().trace(network).nodes)
+            self._nodes = list(_Tracer().trace(network).nodes)
         except Exception as error:  # whatever the network's own code raises on a symbolic input
             raise CannotFoldError(str(error)) from None
+        finally:
+            for name, buffer in buffers.items():  # that code may have put a symbol in its place
+                owner, _, attribute = name.rpartition(".")
+                setattr(network.get_submodule(owner), attribute, buffer)
         if sum(node.op == "placeholder" for node in self._nodes) != 1:
             raise CannotFoldError("the network takes more than images")
 
@@ -41,12 +53,26 @@ class CandidateGraph:
         return found
 
     def ancestors(self, result: fx.Node) -> list[fx.Node]:
-        """The nodes that a node depends on, in order, itself last."""
+        """The nodes that a node depends on, in order, itself last.
+
+        Raises:
+            CannotFoldError: where one before it changes a tensor in place and its result is not used.
+        """
         needed = {result}
         for node in reversed(self._nodes):
             if node in needed:
                 needed.update(node.all_input_nodes)
+        before = self._nodes[: self._nodes.index(result)]
+        if lost := [node for node in before if node not in needed and self._in_place(node)]:
+            raise CannotFoldError(f"{lost[0]} changes a tensor in place, and its result is not used")
         return [node for node in self._nodes if node in needed]
+
+    def _in_place(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return bool(getattr(self.modules[str(node.target)], "inplace", False))
+        name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+        named = name.endswith("_") and not name.endswith("__")  # torch's custom: add_, relu_
+        return named or node.target is operator.setitem or bool(node.kwargs.get("inplace", False))
 
 
 class Plan:

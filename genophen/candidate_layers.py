@@ -57,9 +57,10 @@ def find_basis(weights: Tensor) -> KernelBasis | None:
     lengths = rows.norm(dim=2).clamp_min(1e-30)
     if bool(((rows - projected @ directions.transpose(1, 2)).norm(dim=2) > _TOLERANCE * lengths).any()):
         return None
-    _, singular, right = torch.linalg.svd(projected, full_matrices=False)
-    # A direction less than this long is, for each candidate, within the tolerance of its kernel's length.
-    significant = singular > _TOLERANCE * singular[:, :1].clamp_min(1e-30) / count**0.5
+    # Each at length 1: a candidate far larger than the others would hide theirs. A direction in which none
+    # goes further than the tolerance is rounding.
+    _, singular, right = torch.linalg.svd(projected / lengths[:, :, None], full_matrices=False)
+    significant = singular > _TOLERANCE
     rank = max(1, int(significant.sum(1).max()))
     right = right[:, :rank]  # (C_out, R, size)
     kernels = (right @ directions.transpose(1, 2)).view(c_out, rank, *weights.shape[2:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -110,7 +110,9 @@ class Population:
             return output.expand(len(candidates), *output.shape[1:])
         case = (before, frozenset(parameters))
         if case not in self._folds:
-            self._folds[case] = self._can_fold(parameters, images, before)
+            # A network that draws in eval mode, too, goes on as if this had not been tried.
+            with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+                self._folds[case] = self._can_fold(parameters, images, before)
         if not self._folds[case]:
             return _one_by_one(self._network, parameters, images, before)
         assert self._graph is not None
@@ -135,18 +137,19 @@ class Population:
         return outputs
 
     def _can_fold(self, parameters: dict[str, Tensor], images: Tensor, before: str | None) -> bool:
-        """Whether the trace gives what the network gives: tried on two candidates and made-up images.
+        """Whether the trace gives what the network gives: tried on made-up candidates and images.
 
-        Two images at a time must give the same as all of them, or the network looks at a batch as a whole.
+        Parts of a batch must give the same as all of it, or the network looks at a batch as a whole; one
+        image is a part, since some networks take its axis away.
         """
         draws = torch.Generator().manual_seed(0)
         trial = torch.randn(4, *images.shape[1:], generator=draws).to(images)
-        some = {name: stack[:2] for name, stack in parameters.items()}
+        some = self._made_up(parameters, draws)
         expected = _one_by_one(self._network, some, trial, before)
         try:
             self._graph = self._graph or CandidateGraph(self._network)
             plan = Plan(self._graph, some, before)
-            parts = [plan.run(plan.run_shared(half), slice(None), 2) for half in trial.split(2)]
+            parts = [plan.run(plan.run_shared(part), slice(None), len(part)) for part in trial.split([1, 3])]
             folded = torch.cat(parts, 1)
         except (CannotFoldError, RuntimeError, TypeError, ValueError, IndexError):
             # Anything that the operations on stacked tensors trip over: the network itself has just run.
@@ -157,6 +160,21 @@ class Population:
         allowed = 1e-4 if self._precision == torch.float32 else 0.05
         difference = (folded.float() - expected.float()).abs().max()
         return bool(difference <= allowed * expected.float().abs().max().clamp_min(1e-6))
+
+    def _made_up(self, names: Iterable[str], draws: torch.Generator) -> dict[str, Tensor]:
+        """Two candidates near the network's own values, (2, ...) by name.
+
+        A search's own ones may be not finite, and differ where an interrupted run goes on: folded or not,
+        outputs are the same to rounding, not to the bit.
+        """
+        stacks: dict[Tensor, Tensor] = {}  # by the parameter itself: tied ones vary together
+        for name in names:
+            value = self._network.get_parameter(name)
+            if value not in stacks:
+                noise = torch.randn(2, *value.shape, generator=draws).to(value)
+                rms = value.square().mean().sqrt()
+                stacks[value] = value + 0.1 * noise * torch.where(rms > 0, rms, 1)
+        return {name: stacks[self._network.get_parameter(name)] for name in names}
 
     def _parameters(self, candidates: Tensor) -> dict[str, Tensor]:
         """The plain network's parameters that differ between candidates, (P, ...) by every name of theirs."""
@@ -222,7 +240,9 @@ def _one_by_one(
     count = len(next(iter(parameters.values()))) if parameters else 1
     inputs: list[Tensor] = []
     module = network if before is None else network.get_submodule(before)
-    hook = module.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    hook = module.register_forward_pre_hook(
+        lambda _, args, kwargs: inputs.append(next(iter((*args, *kwargs.values())))), with_kwargs=True
+    )
     outputs = []
     try:
         for p in range(count):

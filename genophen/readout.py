@@ -48,12 +48,17 @@ class RidgeRegression:
     def __init__(self, num_features: int, num_classes: int, device: torch.device) -> None:
         self._num_classes = num_classes
         self._count = 0
+        #: Taken off the features, since sums of squares far from zero would drown their variance.
+        self._origin = torch.zeros(num_features, device=device)
         size = num_features + num_classes
         self._sum = torch.zeros(size, dtype=torch.float64, device=device)
         self._products = torch.zeros(num_features, size, dtype=torch.float64, device=device)
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Take in features (N, F) and labels (N,)."""
+        if not self._count:
+            self._origin = features.mean(0)
+        features = features - self._origin
         columns = torch.cat([features, F.one_hot(labels, self._num_classes).to(features)], 1)  # (N, F + K)
         self._count += len(features)
         self._sum += columns.sum(0, dtype=torch.float64)
@@ -71,7 +76,7 @@ class RidgeRegression:
         weight = torch.cholesky_solve(moments, factor)  # (F, K)
         if bool(failed) or not bool(torch.isfinite(weight).all()):
             weight = torch.full_like(weight, torch.nan)
-        bias = mean[num_features:] - mean[:num_features] @ weight
+        bias = mean[num_features:] - (mean[:num_features] + self._origin) @ weight
         return Solution(weight.T.float().contiguous(), bias.float())
 
 
@@ -79,31 +84,37 @@ def find_readout(phenotype: Phenotype, named: str | None, images: Tensor) -> str
     """The name of the main network's last `nn.Linear`: the one named, or the one whose output is the logits.
 
     Raises:
-        ConfigError: where there is none, or it has no bias to hold an intercept.
+        ConfigError: where there is none, it has no bias to hold an intercept, or no output for each class.
     """
-    if named is None:
-        named = _find_last_linear(phenotype, images)
-    modules = dict(phenotype.network.named_modules())
-    readout = None if named is None else modules.get(named)
-    if named is None or not isinstance(readout, nn.Linear) or not _has_bias(phenotype, named):
-        linear = [name for name, module in modules.items() if isinstance(module, nn.Linear)]
-        raise ConfigError(
-            "cannot solve the readout of the network",
-            found="its logits are not the output of a dense layer"
-            if named is None
-            else f"{named!r} is a {type(readout).__name__}",
-            allowed="an nn.Linear with a bias that gives the logits; the network has "
-            + (", ".join(linear) or "none"),
-            next_step="name it as `readout` in the architecture, or train with readout = 'direct'",
-        )
-    return named
+    linear = [name for name, module in phenotype.network.named_modules() if isinstance(module, nn.Linear)]
+    logits, outputs = _run_dense_layers(phenotype, images)
+    name = named or next((name for name, output in outputs.items() if output is logits), None)
+    if name is None:
+        found = "its logits are not the output of a dense layer"
+    elif name not in outputs:
+        found = f"{name!r} is a {type(dict(phenotype.network.named_modules()).get(name)).__name__}"
+        found += " that does not run" if name in linear else ""
+    elif outputs[name].shape != logits.shape:
+        found = f"{name!r} gives {tuple(outputs[name].shape)}, where the logits are {tuple(logits.shape)}"
+    elif not _has_bias(phenotype, name):
+        found = f"{name!r} is a Linear without a bias"
+    else:
+        return name
+    raise ConfigError(
+        "cannot solve the readout of the network",
+        found=found,
+        allowed="an nn.Linear with a bias that gives the logits; the network has "
+        + (", ".join(linear) or "none"),
+        next_step="name it as `readout` in the architecture, or train with readout = 'direct'",
+    )
 
 
 def _has_bias(phenotype: Phenotype, name: str) -> bool:
     return f"{name}.bias" in phenotype.targets or phenotype.network.get_submodule(name).bias is not None
 
 
-def _find_last_linear(phenotype: Phenotype, images: Tensor) -> str | None:
+def _run_dense_layers(phenotype: Phenotype, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """The logits, and the outputs of those dense layers that run, by name."""
     outputs: dict[str, Tensor] = {}
     hooks = [
         module.register_forward_hook(lambda _, __, output, name=name: outputs.__setitem__(name, output))
@@ -118,4 +129,4 @@ def _find_last_linear(phenotype: Phenotype, images: Tensor) -> str | None:
         phenotype.train(was_training)
         for hook in hooks:
             hook.remove()
-    return next((name for name, output in outputs.items() if output is logits), None)
+    return logits, outputs

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import genophen
 from genophen.plugins import load_plugins
+from genophen.population import Population
 
 
 def plugin_class(kind: str, name: str) -> Any:
@@ -45,3 +46,30 @@ def digits_tables(**training: Any) -> dict[str, Any]:
         "optimizer": {"name": "adam"},
         "training": {"rounds": 2, "batch_size": 100, **training},
     }
+
+
+def shipped(name: str, **options: Any) -> tuple[genophen.Phenotype, Tensor]:
+    architecture = plugin_class("architecture", name)()
+    torch.manual_seed(0)
+    options = {"embedding_dim": 4, "projection_dim": 4, **options}
+    phenotype = genophen.compile(architecture.build(), architecture.expressed(), **options)
+    return phenotype, torch.randn(3, *architecture.input_shape)
+
+
+def candidates_of(population: Population, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    center = population.center()
+    return center + 0.1 * torch.randn(count, len(center), generator=generator)
+
+
+def one_by_one(
+    phenotype: genophen.Phenotype, population: Population, candidates: Tensor, x: Tensor
+) -> Tensor:
+    """The logits as `evaluate` computes them, the phenotype put back afterwards."""
+    center, outputs = population.center(), []
+    with torch.no_grad():
+        for candidate in candidates:
+            population.assign(candidate)
+            outputs.append(phenotype.eval()(x))
+    population.assign(center)
+    return torch.stack(outputs)

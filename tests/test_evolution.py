@@ -227,6 +227,19 @@ class TestWorkers:
         for row, other in zip(rows_of(run), rows_of(alone), strict=True):
             assert row["validation_loss"] == pytest.approx(other["validation_loss"], rel=1e-3)
 
+    def test_classes_of_a_single_file_plugin_are_sent_along(self, tmp_path: Path) -> None:
+        file = tmp_path / "mine.py"
+        file.write_text(
+            "import genophen\nfrom genophen_plugins.direct import Direct\n"
+            "class Mine(Direct):\n    name = 'mine'\n"
+            "@genophen.hookimpl\ndef register_genotypes(register):\n    register(Mine)\n"
+        )
+        tables, plugins = digits_tables(rounds=1), load_plugins([file])
+        snes = {"num_workers": 1, "population_size": 4, "generations_per_round": 1}
+        tables |= {"genotype": {"name": "mine"}, "optimizer": {"name": "snes", "snes": snes}}
+        _, result = run_config(resolve_config(tables, plugins, "test"), plugins, "test", tmp_path / "run")
+        assert result["status"] == "completed"
+
     def test_a_worker_killed_in_mid_generation_changes_nothing(self) -> None:
         cls = plugin_class("optimizer", "cma-es")
         options = cls.Options(**{**self.options, "genes": "genotype"})

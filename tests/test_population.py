@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from helpers import compiled, plugin_class
+from helpers import candidates_of, compiled, one_by_one, shipped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,33 +14,6 @@ from genophen.candidate_layers import find_basis
 from genophen.population import Population
 
 SHIPPED = ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
-
-
-def shipped(name: str, **options: Any) -> tuple[genophen.Phenotype, Tensor]:
-    architecture = plugin_class("architecture", name)()
-    torch.manual_seed(0)
-    options = {"embedding_dim": 4, "projection_dim": 4, **options}
-    phenotype = genophen.compile(architecture.build(), architecture.expressed(), **options)
-    return phenotype, torch.randn(3, *architecture.input_shape)
-
-
-def candidates_of(population: Population, count: int) -> Tensor:
-    generator = torch.Generator().manual_seed(count)
-    center = population.center()
-    return center + 0.1 * torch.randn(count, len(center), generator=generator)
-
-
-def one_by_one(
-    phenotype: genophen.Phenotype, population: Population, candidates: Tensor, x: Tensor
-) -> Tensor:
-    """The logits as `evaluate` computes them, the phenotype put back afterwards."""
-    center, outputs = population.center(), []
-    with torch.no_grad():
-        for candidate in candidates:
-            population.assign(candidate)
-            outputs.append(phenotype.eval()(x))
-    population.assign(center)
-    return torch.stack(outputs)
 
 
 def assert_equal_to_one_by_one(
@@ -226,6 +197,8 @@ def test_every_candidate_on_every_image_is_a_sample_evaluation() -> None:
     phenotype, x = shipped("mnist-cnn")
     population = Population(phenotype, phenotype.genes("embeddings"))
     population.logits(candidates_of(population, 7), x)
+    with phenotype.samples.paused():
+        population.logits(candidates_of(population, 7), x)
     assert phenotype.samples.sample_evaluations == 7 * 3
     assert phenotype.samples.backward_samples == 0
 
@@ -242,6 +215,11 @@ def test_what_varies_within_few_dimensions_has_a_small_basis() -> None:
     assert basis.kernels.shape == (16, 5, 16, 7, 7)  # N_z + 1, scales by standardisation included
     again = torch.einsum("por,oricd->poicd", basis.coefficients, basis.kernels)
     torch.testing.assert_close(again, weights, rtol=1e-5, atol=1e-6)
+    weights[0] *= 1e9  # a candidate on its way out of the finite numbers
+    basis = find_basis(weights)
+    assert basis is not None
+    again = torch.einsum("por,oricd->poicd", basis.coefficients, basis.kernels)
+    torch.testing.assert_close(again[1:], weights[1:], rtol=1e-5, atol=1e-6)
     assert find_basis(torch.randn(40, 16, 16, 7, 7)) is None
     assert find_basis(torch.full_like(weights, torch.nan)) is None
 

@@ -53,6 +53,19 @@ def test_features_that_are_not_finite_give_no_solution(value: float) -> None:
     assert torch.isnan(regression.solve(0.1).weight).all()
 
 
+def test_features_far_from_zero_are_no_trouble() -> None:
+    features, labels = problem()
+    near, far = RidgeRegression(6, 3, features.device), RidgeRegression(6, 3, features.device)
+    for part in (slice(0, 90), slice(90, 200)):
+        near.add(features[part], labels[part])
+        far.add(features[part] + 3000, labels[part])
+    weight = near.solve(0.01).weight
+    torch.testing.assert_close(
+        far.solve(0.01).weight, weight, rtol=0.01, atol=0.01 * float(weight.abs().max())
+    )
+    assert (far.solve(0.01)(features + 3000).argmax(1) == near.solve(0.01)(features).argmax(1)).all()
+
+
 def test_dead_features_are_no_trouble() -> None:
     features, labels = problem()
     regression = RidgeRegression(8, 3, features.device)
@@ -84,12 +97,19 @@ def test_the_readout_is_the_layer_whose_output_is_the_logits() -> None:
     phenotype = phenotype_of(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)).train()
     images = torch.zeros(2, 3, 2, 2)
     assert find_readout(phenotype, None, images) == "4"
-    assert find_readout(phenotype, "2", images) == "2"
+    scaled = phenotype_of(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3), nn.Softplus())
+    assert find_readout(scaled, "4", images) == "4"
     assert phenotype.training
     assert phenotype.samples.sample_evaluations == 0
     with pytest.raises(genophen.ConfigError, match="'9' is a NoneType"):
         find_readout(phenotype, "9", images)
+    with pytest.raises(genophen.ConfigError, match=r"'2' gives \(2, 8\), where the logits are \(2, 3\)"):
+        find_readout(phenotype, "2", images)
+    scaled.network.add_module("unused", nn.Linear(3, 3))
+    scaled.network.forward = lambda x: scaled.network[5](scaled.network[:5](x))  # type: ignore[method-assign]
+    with pytest.raises(genophen.ConfigError, match="'unused' is a Linear that does not run"):
+        find_readout(scaled, "unused", images)
     with pytest.raises(genophen.ConfigError, match="not the output of a dense layer"):
         find_readout(phenotype_of(nn.Linear(12, 3), nn.Softmax(1)), None, images)
-    with pytest.raises(genophen.ConfigError, match=r"'2' is a Linear[\s\S]*with a bias"):
+    with pytest.raises(genophen.ConfigError, match="'2' is a Linear without a bias"):
         find_readout(phenotype_of(nn.Linear(12, 3, bias=False)), None, images)

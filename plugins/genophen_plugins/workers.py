@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -74,9 +73,10 @@ def _send_by_value(ray: Any, phenotype: genophen.Phenotype) -> None:
     """Have classes from single-file plugins sent along: other processes could not import them by name."""
     for name in {type(module).__module__ for module in phenotype.modules()}:
         module = sys.modules.get(name)
-        try:
-            importable = find_spec(name) is not None
-        except (ImportError, ValueError):
-            importable = False
-        if module is not None and not importable:
+        if module is not None and not _importable(name.partition(".")[0]):
             ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _importable(name: str) -> bool:
+    """Whether other processes find the module `name`; `importlib.util.find_spec` asks what is loaded here."""
+    return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)
