@@ -18,7 +18,7 @@ from genophen.targets import aliases
 #: Bytes of activations that are worked on at a time unless told: about what a processor's caches hold.
 BLOCK_BYTES = 32 * 2**20
 #: Images that go through the shared part of the network together.
-_BLOCK_IMAGES = 50
+_BLOCK_IMAGES = 125
 
 
 class Population:
