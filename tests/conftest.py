@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from pathlib import Path
 
@@ -13,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIPPED = (
     "cppn,datasets,direct,evolution,executors,gradient,hypernetwork,image-folder,mnist-cnn,reporters,vgg"
 )
+
+
+def pytest_configure() -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would the processes that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
