@@ -47,7 +47,9 @@ def sitting(config: Path, out: Path) -> Any:
 
 def config_file(folder: Path, optimizer: str, **training: Any) -> Path:
     file = folder / "config.toml"
-    tables = noisy_tables(rounds=6, **training) | {"optimizer": OPTIMIZERS[optimizer]}
+    tables = noisy_tables(rounds=6, **training) | {
+        "optimizer": OPTIMIZERS.get(optimizer, {"name": optimizer})
+    }
     file.write_text(write_toml(tables))
     return file
 
