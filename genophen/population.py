@@ -16,9 +16,11 @@ from genophen.phenotype import Phenotype
 from genophen.targets import aliases
 
 #: Bytes of activations that are worked on at a time unless told: about what a processor's caches hold.
-BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 10 * 2**20
 #: Images that go through the shared part of the network together.
-_BLOCK_IMAGES = 125
+_BLOCK_IMAGES = 25
+#: Candidates that lie next to each other are best as many as a processor's vectors hold, or a multiple.
+_VECTOR = 16
 
 
 class Population:
@@ -125,6 +127,8 @@ class Population:
         pair_bytes = 2 * max(plan.largest, self._largest) * size
         image_step = max(1, min(len(images), _BLOCK_IMAGES, int(self._block_bytes / image_bytes)))
         candidate_step = max(1, int(self._block_bytes / (pair_bytes * image_step)))
+        if candidate_step > _VECTOR:
+            candidate_step -= candidate_step % _VECTOR
         outputs: Tensor | None = None
         for image_block in _slices(len(images), image_step):
             shared = plan.run_shared(images[image_block])

@@ -48,7 +48,9 @@ class EvolutionOptions(genophen.Options):
     )
     ridge_fit_size: int = Field(4000, ge=2, description="training images on which a readout is solved")
     ridge_judge_size: int = Field(2000, ge=1, description="other training images on which it is judged")
-    memory_mb: int = Field(64, ge=1, le=1_000_000, description="MiB of activations held at a time")
+    memory_mb: int = Field(
+        10, ge=1, le=1_000_000, description="MiB of activations worked on at a time; more is seldom faster"
+    )
     num_workers: int = Field(0, ge=0, le=10_000, description="Ray actors that share a generation; 0: none")
     ray_address: str = Field("", description="a Ray cluster to join; empty: a Ray on this machine")
 

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 import genophen
 
+#: Features held at a time: candidates beyond need their common part computed again.
+FEATURE_BYTES = 256 * 2**20
+
 
 class Fitness:
     """Candidates with the readout that they have; higher is better. Can be sent to other processes."""
@@ -83,7 +86,7 @@ class RidgeFitness(Fitness):
         self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
     ) -> Tensor:
         feature_bytes = 4 * len(images) * self._shape[0]
-        step = max(1, self._options.memory_mb * 2**20 // feature_bytes)
+        step = max(1, FEATURE_BYTES // feature_bytes)
         fitness = []
         for part in candidates.split(step):
             for features in population.features(part, images, self._name):
