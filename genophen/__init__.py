@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genophen.executor import Executor, Outcome, Task, run_task
     from genophen.genotype import Genotype, Target, no_genes
     from genophen.hookspecs import hookimpl
-    from genophen.kernels import ConvBiases, standardize
+    from genophen.kernels import ConvBiases, KernelOptions, standardize
     from genophen.optimizer import Context, Metrics, Optimizer
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
@@ -45,6 +45,7 @@ _MODULE_OF = {
     "Executor": "executor",
     "GenophenError": "errors",
     "Genotype": "genotype",
+    "KernelOptions": "kernels",
     "Metrics": "optimizer",
     "Optimizer": "optimizer",
     "Options": "options",
@@ -85,6 +86,7 @@ __all__ = [
     "Executor",
     "GenophenError",
     "Genotype",
+    "KernelOptions",
     "Metrics",
     "Optimizer",
     "Options",

@@ -4,15 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genophen.genotype import Target
+from genophen.options import Options
 
 #: Keeps a kernel without any variation finite when it is standardised.
 EPSILON = 1e-8
+
+
+class KernelOptions(Options):
+    """Settings of a genotype that writes convolution kernels."""
+
+    normalization: Literal["standardized", "none"] = Field(
+        "standardized",
+        description="'standardized': each output channel of a kernel has mean 0 and variance 2 / fan_in, "
+        "without any further parameter; 'none': kernels as generated, at the genotype's own scale",
+    )
+    conv_bias: bool = Field(
+        False, description="free biases of the expressed convolutions, as kernel parameters; false: held at 0"
+    )
 
 
 def standardize(weight: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from genophen.errors import printable
 if TYPE_CHECKING:
     from genophen.config import Config
     from genophen.plugins import Plugins
+    from genophen.reporter import Reporter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,11 @@ data_dir_option = click.option(
     help="Folder of the data sets (also: GENOPHEN_DATA).",
 )
 
+_QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+_REPORTER = click.option(
+    "--reporter", "reporter_names", multiple=True, metavar="NAME", help="Default: console."
+)
+
 #: Config key behind each shorthand option.
 SHORTHANDS = {
     "architecture": "architecture.name",
@@ -52,6 +58,11 @@ SHORTHANDS = {
 def plugin_options(command: F) -> F:
     """--plugin and --debug."""
     return _PLUGIN(_DEBUG(command))
+
+
+def reporter_options(command: F) -> F:
+    """--quiet and --reporter."""
+    return _QUIET(_REPORTER(command))
 
 
 def config_options(command: F) -> F:
@@ -112,6 +123,11 @@ def resolve(
     for note in config.notes:
         say(note)
     return config, plugins
+
+
+def reporters(plugins: Plugins, names: tuple[str, ...], quiet: bool) -> list[Reporter]:
+    """The reporters of those names: the console's where none is named, none at all where quiet."""
+    return [plugins.reporter(name, say) for name in (() if quiet else names or ("console",))]
 
 
 def conclude(

@@ -12,6 +12,8 @@ from genophen.cli.common import (
     device_option,
     json_option,
     plugin_options,
+    reporter_options,
+    reporters,
     resolve,
     say,
 )
@@ -24,8 +26,7 @@ from genophen.cli.common import (
 @click.option("--force", is_flag=True, help="Go on although plugins, data or settings have changed.")
 @device_option
 @data_dir_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--reporter", "reporter_names", multiple=True, metavar="NAME", help="Default: console.")
+@reporter_options
 @json_option
 @plugin_options
 def resume(
@@ -57,7 +58,6 @@ def resume(
     assignments = () if rounds is None else (f"training.rounds={rounds}",)
     shorthands = {"device": device, "data_dir": data_dir}
     config, plugins = resolve(run.config, assignments, shorthands, plugin_files)
-    names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.reporter(name, say) for name in names]
-    result = resume_run(run, config, plugins, Choices(checkpoint, force), reporters, say)
+    chosen = reporters(plugins, reporter_names, quiet)
+    result = resume_run(run, config, plugins, Choices(checkpoint, force), chosen, say)
     return conclude(result, directory, as_json, plugin_files)

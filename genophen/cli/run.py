@@ -15,6 +15,8 @@ from genophen.cli.common import (
     json_option,
     plugin_options,
     print_json,
+    reporter_options,
+    reporters,
     resolve,
     say,
     show,
@@ -31,8 +33,7 @@ if TYPE_CHECKING:
 @data_dir_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory, absent or empty.")
 @click.option("--dry-run", is_flag=True, help="Check all but the data, print the resolved config.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--reporter", "reporter_names", multiple=True, metavar="NAME", help="Default: console.")
+@reporter_options
 @json_option
 @plugin_options
 def run(
@@ -54,14 +55,13 @@ def run(
     genophen run examples/mnist.toml --set training.rounds=15 --seed 1 --out runs/mine
     """
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
-    names = () if quiet else reporter_names or ("console",)
-    reporters = [plugins.reporter(name, say) for name in names]
+    chosen = reporters(plugins, reporter_names, quiet)
     if dry_run:
         _dry_run(resolved, plugins, out, as_json)
         return 0
     from genophen.training import run_config
 
-    directory, result = run_config(resolved, plugins, config.stem, out, reporters, say)
+    directory, result = run_config(resolved, plugins, config.stem, out, chosen, say)
     return conclude(result, directory.path, as_json, plugin_files)
 
 

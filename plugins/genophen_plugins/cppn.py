@@ -12,7 +12,7 @@ fixed topology; trained by gradient descent, a differentiable one (DPPN, Fernand
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -28,7 +28,7 @@ CHANNELS = 8
 MAX_ACTIVATIONS = 2**22
 
 
-class CPPNOptions(genophen.Options):
+class CPPNOptions(genophen.KernelOptions):
     hidden_units: int = Field(
         16,
         ge=4,
@@ -52,14 +52,6 @@ class CPPNOptions(genophen.Options):
         le=1e6,
         description="initial deviation of the weights from the coordinates within a kernel: the smaller, the "
         "smoother the kernels",
-    )
-    normalization: Literal["standardized", "none"] = Field(
-        "standardized",
-        description="'standardized': each output channel of a kernel has mean 0 and variance 2 / fan_in, "
-        "without any further parameter; 'none': kernels as generated, times sqrt(2 / fan_in)",
-    )
-    conv_bias: bool = Field(
-        False, description="free biases of the expressed convolutions, as kernel parameters; false: held at 0"
     )
 
 

@@ -25,7 +25,7 @@ import genophen
 MAX_GENERATOR = 2**24
 
 
-class HypernetworkOptions(genophen.Options):
+class HypernetworkOptions(genophen.KernelOptions):
     embedding_dim: int = Field(
         16, ge=1, le=1024, description="N_z, numbers in the embedding of each basic kernel"
     )
@@ -42,14 +42,6 @@ class HypernetworkOptions(genophen.Options):
         "fan-in",
         description="'fan-in': kernels start at the variance 2 / fan_in; 'smooth': so too, each a smooth "
         "pattern over its rows and columns; 'report': every tensor at 0.01",
-    )
-    normalization: Literal["standardized", "none"] = Field(
-        "standardized",
-        description="'standardized': each output channel of a kernel has mean 0 and variance 2 / fan_in, "
-        "without any further parameter; 'none': kernels as generated",
-    )
-    conv_bias: bool = Field(
-        False, description="free biases of the expressed convolutions, as kernel parameters; false: held at 0"
     )
 
     @property
