@@ -96,7 +96,7 @@ def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:
     memory_format = _set_memory_format(config, architecture, phenotype, device)
     if config.training.precision != "float32":
         phenotype.training_precision = getattr(torch, config.training.precision)
-    data = _load_data(config, plugins, notify)
+    data = load_data(config, plugins, notify)
     check_fit(tuple(data.train.images.shape[1:]), architecture.input_shape)
     _check_classes(data, architecture, config, notify)
     digest = data.digest()
@@ -224,7 +224,7 @@ def check_output(
         raise PluginError(attempted, found=f"two images gave {found}", allowed=f"logits of shape {expected}")
 
 
-def _load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
+def load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
     """The data set with all three splits."""
     with plugins.blame("dataset", config.dataset.name):
         dataset: Dataset = plugins.get("dataset", config.dataset.name).cls(config.dataset.options)

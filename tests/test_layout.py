@@ -51,6 +51,7 @@ ORDER = [
     "testing",
     "plugins",
     "experiment",
+    "best",
     "progress",
     "state",
     "loop",
@@ -62,11 +63,12 @@ ORDER = [
     "results",
     "compare",
     "report",
+    "export",
     "api",
     "cli",
 ]
 
-PACKAGES = {"compare", "report", "cli"}
+PACKAGES = {"compare", "export", "report", "cli"}
 
 
 def imported(file: Path, package: str) -> set[str]:

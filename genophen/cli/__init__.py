@@ -13,6 +13,7 @@ from genophen.cli.common import say
 from genophen.cli.compare import compare
 from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
+from genophen.cli.export import export
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
 from genophen.cli.report import report
@@ -40,7 +41,7 @@ def cli() -> None:
     """
 
 
-for command in (run, resume, evaluate, params, sweep, compare, report, plugins, doctor):
+for command in (run, resume, evaluate, params, sweep, compare, report, export, plugins, doctor):
     cli.add_command(command)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +17,6 @@ from genophen.cli.common import (
     say,
     show,
 )
-
-if TYPE_CHECKING:
-    from genophen.rundir import RunDirectory
 
 
 @click.command(no_args_is_help=True)
@@ -49,21 +46,20 @@ def evaluate(
     \b
     genophen evaluate runs/20260101-120000-mnist-1a2b3c
     """
-    from genophen.experiment import assemble
-    from genophen.rundir import RunDirectory, load_state
+    from genophen.best import best_experiment, data_difference
+    from genophen.rundir import RunDirectory
 
     run = RunDirectory.open(directory)
-    tensors, values = run.load_best()
     config, plugins = resolve(run.config, (), {"device": device, "data_dir": data_dir}, plugin_files)
-    experiment = assemble(config, plugins, say)
-    load_state(experiment.phenotype, tensors, run.best)
-    _compare_data(run, experiment.data_sha256)
+    experiment, best_round = best_experiment(run, config, plugins, say)
+    if difference := data_difference(run, experiment.data_sha256):
+        say(difference)
     measured = experiment.evaluate(split)
     answer: dict[str, Any] = {
         "directory": str(directory),
         "split": split,
         "images": len(experiment.split(split)),
-        "round": values["round"],
+        "round": best_round,
         "loss": measured.loss,
         "accuracy": measured.accuracy,
     }
@@ -71,17 +67,4 @@ def evaluate(
         print_json(answer)
     else:
         show(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
-        show(f"{split} loss      {measured.loss:.4f} (weights of round {values['round']})")
-
-
-def _compare_data(run: RunDirectory, sha256: str) -> None:
-    """Say so where the data set is not the one that the run was trained on."""
-    from genophen.records import read_environment
-
-    try:
-        trained_on = read_environment(run.environment)["dataset"]["sha256"]
-    except (OSError, ValueError):
-        say(f"{run.environment} cannot be read: whether the data is the same is not known")
-        return
-    if trained_on != sha256:
-        say("The data set is not the one that this run was trained on (its SHA-256 differs).")
+        show(f"{split} loss      {measured.loss:.4f} (weights of round {best_round})")

@@ -1,0 +1,168 @@
+"""Exporting a run: its network and preprocessing put together, written, and compared before they are kept."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genophen import __version__
+from genophen.batches import Normalization, check_fit, fit_images, measure_normalization
+from genophen.best import best_phenotype, data_difference
+from genophen.checkpoint import write_file
+from genophen.config import Config
+from genophen.dataset import Data
+from genophen.errors import ConfigError, DamagedError, GenophenError
+from genophen.experiment import Notify, load_data
+from genophen.export.deployed import DeployedNetwork
+from genophen.export.formats import Format, find_format
+from genophen.isolation import cause
+from genophen.phenotype import Phenotype
+from genophen.plugins import Plugins
+from genophen.rundir import RunDirectory
+from genophen.seeds import seed_global_generators
+
+#: Test images on which a file is compared with the phenotype; their labels are not looked at.
+CHECKED_IMAGES = 100
+#: Largest difference of a logit, as a fraction of the largest logit: other orders of summation.
+TOLERANCE = 1e-3
+#: The same where images are resized: a pixel that falls between two grey levels may be rounded to either.
+RESIZED_TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was kept."""
+
+    file: Path
+    #: What the file says of itself.
+    about: dict[str, Any]
+    #: How many images it was compared on, and the largest difference of a logit.
+    images: int
+    difference: float
+
+
+def export_run(
+    run: RunDirectory,
+    config: Config,
+    plugins: Plugins,
+    format_name: str,
+    out: Path | None,
+    notify: Notify = lambda note: None,
+) -> Exported:
+    """Write the best network of a run to `out`, or to `network.SUFFIX` in its folder, once it is compared.
+
+    Raises:
+        ConfigError: for a format that is not known, and a name that does not end as it asks.
+        DamagedError: for weights, or data, that are not those of the run.
+        GenophenError: for a file whose logits are not the phenotype's; nothing is left of it.
+    """
+    chosen = find_format(format_name)
+    file = _target(run, chosen, format_name, out)
+    seed_global_generators(config.training.seed)
+    architecture, phenotype, best_round = best_phenotype(run, config, plugins)
+    data = load_data(config, plugins, notify)
+    if difference := data_difference(run, data.digest()):
+        raise DamagedError(
+            f"cannot export the run in {run.path}",
+            found=difference,
+            allowed="the data that it was trained on: the preprocessing is measured on it",
+            next_step="name the folder of that data: --data-dir DIR",
+        )
+    image_shape = tuple(data.train.images.shape[1:])
+    check_fit(image_shape, architecture.input_shape)
+    normalization = measure_normalization(data.train, architecture.input_shape)
+    network = phenotype.materialize().requires_grad_(False)
+    about = {
+        "genophen": __version__,
+        "architecture": config.architecture.name,
+        "genotype": config.genotype.name,
+        "dataset": config.dataset.name,
+        "classes": list(data.class_names),
+        "round": best_round,
+        "image_shape": list(image_shape),
+        "input_shape": list(architecture.input_shape),
+        "mean": normalization.mean.flatten().tolist(),
+        "std": normalization.std.flatten().tolist(),
+        "network": repr(network),
+    }
+    deployed = DeployedNetwork(network, normalization, about).eval()
+    images = _some_images(data)
+    expected = _expected(phenotype, images, normalization, about)
+    content = chosen.write(deployed)
+    largest = _compared(chosen, content, images, expected, deployed, file)
+    try:
+        write_file(file, content)
+    except OSError as error:
+        raise GenophenError(
+            f"cannot write {file}", found=error.strerror or str(error), next_step="--out FILE"
+        ) from None
+    return Exported(file, about, len(images), largest)
+
+
+def _target(run: RunDirectory, chosen: Format, name: str, out: Path | None) -> Path:
+    file = run.path / f"network{chosen.suffix}" if out is None else out
+    if file.suffix != chosen.suffix:
+        raise ConfigError(
+            f"cannot write the format {name} to {file}", allowed=f"a name ending in {chosen.suffix}"
+        )
+    return file
+
+
+def _some_images(data: Data) -> Tensor:
+    """Test images at equal distances, uint8 (n, C, H, W): in many data sets the classes lie one by one."""
+    count = min(CHECKED_IMAGES, len(data.test))
+    images, _ = data.test.take(torch.linspace(0, len(data.test) - 1, count).long())
+    return images.contiguous()
+
+
+@torch.no_grad()
+def _expected(
+    phenotype: Phenotype, images: Tensor, normalization: Normalization, about: dict[str, Any]
+) -> Tensor:
+    """The phenotype's logits, as `genophen evaluate` computes them."""
+    logits: Tensor = phenotype(normalization(fit_images(images, tuple(about["input_shape"]))))  # type: ignore[arg-type]
+    return logits
+
+
+def _compared(
+    chosen: Format, content: bytes, images: Tensor, expected: Tensor, deployed: DeployedNetwork, file: Path
+) -> float:
+    """The largest difference between the file's logits and the phenotype's.
+
+    Raises:
+        GenophenError: where it is more than rounding explains.
+    """
+    attempted = f"cannot export to {file}"
+    try:
+        with torch.no_grad():
+            found = chosen.read(content, _blank(deployed.network))(images)
+    except Exception as error:  # whatever the format's own loader and runtime raise
+        raise GenophenError(attempted, found=f"the file cannot be used: {cause(error)[:600]}") from error
+    if found.shape == expected.shape:
+        largest = float((found - expected).abs().max())
+        tolerance = RESIZED_TOLERANCE if deployed.resized else TOLERANCE
+        allowed = tolerance * max(1.0, float(expected.abs().max()))
+        if largest <= allowed:  # not so where either is not a number
+            return largest
+        said, at_most = f"logits that differ by up to {largest:.3g}", f"at most {allowed:.3g}"
+    else:
+        said, at_most = f"logits of shape {tuple(found.shape)}", str(tuple(expected.shape))
+    raise GenophenError(
+        attempted,
+        found=f"{said} from the phenotype's on {len(images)} test images; no file was written",
+        allowed=at_most,
+        next_step="does the architecture draw at random, or keep state, in eval mode?",
+    )
+
+
+def _blank(network: nn.Module) -> nn.Module:
+    """The network with zeros for weights, so that none can come from anywhere but the file."""
+    blank = copy.deepcopy(network)
+    for tensor in blank.state_dict().values():
+        tensor.zero_()
+    return blank
