@@ -46,8 +46,8 @@ def export(
 ) -> None:
     """Write the best network of the run in DIRECTORY, with its preprocessing, to a file.
 
-    It takes images as the data set has them, uint8 (N, C, H, W), and gives logits (N, classes). The file is kept
-    once its logits on 100 test images are the run's. docs/export.md shows how each format is loaded.
+    It takes images as the data set has them, uint8 (N, C, H, W), and gives logits (N, classes). It is kept only
+    if its logits on 100 test images are those of the run. docs/export.md shows how each format is loaded.
 
     \b
     genophen export runs/20260101-120000-mnist-1a2b3c --format onnx
@@ -72,6 +72,4 @@ def export(
     shape = ", ".join(map(str, exported.about["image_shape"]))
     show(str(exported.file))
     say(f"images uint8 (N, {shape}) in, logits out; weights of round {exported.about['round']}")
-    say(
-        f"as the phenotype on {exported.images} test images: logits differ by up to {exported.difference:.1g}"
-    )
+    say(f"compared on {exported.images} test images: logits differ by up to {exported.difference:.1g}")

@@ -14,6 +14,11 @@ from genophen.batches import Normalization
 class DeployedNetwork(nn.Module):
     """A plain network behind its preprocessing, in operations that every format has."""
 
+    mean: Tensor
+    std: Tensor
+    rows: Tensor
+    columns: Tensor
+
     def __init__(self, network: nn.Module, normalization: Normalization, about: dict[str, Any]) -> None:
         """`about` describes the network, its images and the preprocessing (see `describe`)."""
         super().__init__()

@@ -125,7 +125,7 @@ def _expected(
     phenotype: Phenotype, images: Tensor, normalization: Normalization, about: dict[str, Any]
 ) -> Tensor:
     """The phenotype's logits, as `genophen evaluate` computes them."""
-    logits: Tensor = phenotype(normalization(fit_images(images, tuple(about["input_shape"]))))  # type: ignore[arg-type]
+    logits: Tensor = phenotype(normalization(fit_images(images, tuple(about["input_shape"]))))
     return logits
 
 

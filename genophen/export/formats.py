@@ -144,7 +144,7 @@ def _rebuilt(network: nn.Module, state: dict[str, Tensor], about: dict[str, Any]
     normalization, shape = Normalization(mean, std), tuple(about["input_shape"])
 
     def predict(images: Tensor) -> Tensor:
-        logits: Tensor = network(normalization(fit_images(images, shape)))  # type: ignore[arg-type]
+        logits: Tensor = network(normalization(fit_images(images, shape)))
         return logits
 
     return predict
