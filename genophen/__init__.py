@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from genophen.population import Population
     from genophen.readout import RidgeRegression, find_readout
     from genophen.reporter import Reporter, RunInfo
+    from genophen.runs import Run
     from genophen.warm_start import load_weights
 
 _MODULE_OF = {
@@ -58,6 +59,7 @@ _MODULE_OF = {
     "Problem": "errors",
     "Reporter": "reporter",
     "RidgeRegression": "readout",
+    "Run": "runs",
     "RunInfo": "reporter",
     "Split": "dataset",
     "Target": "genotype",
@@ -99,6 +101,7 @@ __all__ = [
     "Problem",
     "Reporter",
     "RidgeRegression",
+    "Run",
     "RunInfo",
     "Split",
     "Target",

@@ -17,6 +17,7 @@ from genophen.phenotype import Phenotype, compile_phenotype
 from genophen.plugins import load_plugins
 from genophen.resumption import Choices, resume_run
 from genophen.rundir import RunDirectory
+from genophen.runs import Run
 from genophen.toml import assign, override, read_toml
 from genophen.training import run_config
 
@@ -62,8 +63,8 @@ def run(
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     plugin_files: Sequence[str | Path] = (),
-) -> dict[str, Any]:
-    """Train as `genophen run` does, silently, and return the result (see `result.json`).
+) -> Run:
+    """Train as `genophen run` does, silently, and return the run, which reads like its `result.json`.
 
     Args:
         config: a TOML file, or its tables.
@@ -81,8 +82,8 @@ def run(
     override(tables, overrides)
     plugins = load_plugins([Path(file) for file in plugin_files])
     resolved = resolve_config(tables, plugins, origin)
-    directory, result = run_config(resolved, plugins, name, None if out is None else Path(out))
-    return {**result, "directory": str(directory.path)}
+    directory, _ = run_config(resolved, plugins, name, None if out is None else Path(out))
+    return Run.load(directory.path, plugin_files=plugin_files)
 
 
 def resume(
@@ -92,8 +93,8 @@ def resume(
     checkpoint: str = "",
     force: bool = False,
     plugin_files: Sequence[str | Path] = (),
-) -> dict[str, Any]:
-    """Go on with a run as `genophen resume` does, silently, and return the result.
+) -> Run:
+    """Go on with a run as `genophen resume` does, silently, and return it.
 
     Args:
         directory: the run directory.
@@ -111,8 +112,8 @@ def resume(
         assign(tables, ["training", "rounds"], rounds)
     plugins = load_plugins([Path(file) for file in plugin_files])
     config = resolve_config(tables, plugins, str(run_directory.config))
-    result = resume_run(run_directory, config, plugins, Choices(checkpoint, force))
-    return {**result, "directory": str(directory)}
+    resume_run(run_directory, config, plugins, Choices(checkpoint, force))
+    return Run.load(directory, plugin_files=plugin_files)
 
 
 def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:

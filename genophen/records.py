@@ -72,14 +72,7 @@ class _Environment(_Record):
 
 def read_json(path: Path) -> Any:
     """The value in a JSON file."""
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    return _parsed(_content(path))
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -92,9 +85,33 @@ def read_environment(path: Path) -> dict[str, Any]:
     return _checked(_Environment, path)
 
 
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's `metrics.jsonl` or `timings.jsonl`."""
+    rows = [_parsed(line) for line in _content(path).splitlines()]
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or not isinstance(row.get("round"), int):
+            raise ValueError(f"line {number} is no row of a round")
+    return rows
+
+
 def read_table(path: Path) -> list[dict[str, Any]]:
     """The lines of a sweep's table."""
     return _checked(list[_Line], path)
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it has more than {MAX_BYTES} bytes")
+    return content
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _checked(kind: Any, path: Path) -> Any:

@@ -64,6 +64,7 @@ ORDER = [
     "compare",
     "report",
     "export",
+    "runs",
     "api",
     "cli",
 ]

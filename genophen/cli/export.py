@@ -46,8 +46,8 @@ def export(
 ) -> None:
     """Write the best network of the run in DIRECTORY, with its preprocessing, to a file.
 
-    It takes images as the data set has them, uint8 (N, C, H, W), and gives logits (N, classes). It is kept only
-    if its logits on 100 test images are those of the run. docs/export.md shows how each format is loaded.
+    It takes images as the data set has them, uint8 (N, C, H, W), and gives logits (N, classes). It is
+    kept only if its logits on 100 test images are those of the run. docs/export.md shows how to load each.
 
     \b
     genophen export runs/20260101-120000-mnist-1a2b3c --format onnx

@@ -1,4 +1,4 @@
-"""The console reporter: a progress bar on a terminal, one line a round otherwise."""
+"""The reporters; the console's is here: a progress bar on a terminal, one line a round otherwise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import genophen
+from genophen_plugins.mlflow_reporter import MLflowReporter
+from genophen_plugins.tensorboard_reporter import TensorBoardReporter
 
 
 class ConsoleReporter(genophen.Reporter):
@@ -87,4 +89,5 @@ class ConsoleReporter(genophen.Reporter):
 
 @genophen.hookimpl
 def register_reporters(register):  # type: ignore[no-untyped-def]
-    register(ConsoleReporter)
+    for cls in (ConsoleReporter, TensorBoardReporter, MLflowReporter):
+        register(cls)

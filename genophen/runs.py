@@ -1,0 +1,208 @@
+"""A run as an object: what it recorded, its network, and ways to go on from there."""
+
+from __future__ import annotations
+
+import html
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from genophen.best import best_experiment, best_phenotype, data_difference
+from genophen.config import Config, resolve_config
+from genophen.errors import ConfigError, DamagedError, GenophenError, one_line, unknown_name
+from genophen.experiment import Evaluation
+from genophen.export.exporting import export_run
+from genophen.phenotype import Phenotype
+from genophen.plugins import Plugins, load_plugins
+from genophen.records import read_environment, read_result, read_rows
+from genophen.report.figures import kernels_figure
+from genophen.rundir import RunDirectory
+from genophen.toml import assign, read_toml
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+T = TypeVar("T")
+_SPLITS = ("train", "validation", "test")
+
+
+class Run(Mapping[str, Any]):
+    """A run directory, opened. It reads like its result: `run["test_accuracy"]`.
+
+    Files are read when they are asked for: a run that is still training can be looked at.
+    """
+
+    def __init__(self, directory: str | Path, plugin_files: Sequence[str | Path] = ()) -> None:
+        """See `load`."""
+        self.directory = Path(directory)
+        self._files = RunDirectory.open(self.directory)
+        self._plugin_files = [Path(file) for file in plugin_files]
+
+    @classmethod
+    def load(cls, directory: str | Path, *, plugin_files: Sequence[str | Path] = ()) -> Run:
+        """Open what `genophen run` left in a directory.
+
+        Args:
+            directory: the run directory.
+            plugin_files: single-file plugins that its network needs.
+
+        Raises:
+            ConfigError: where it is no run directory.
+        """
+        return cls(directory, plugin_files)
+
+    @property
+    def status(self) -> str:
+        """That of the result; `unfinished` while there is none."""
+        return str(self.result["status"]) if self._files.result.exists() else "unfinished"
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The tables of `config.toml`, every setting resolved."""
+        return read_toml(self._files.config)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """`result.json`.
+
+        Raises:
+            ConfigError: for a run that has none yet.
+            DamagedError: for a file that is not what genophen writes; so for the other records.
+        """
+        if not self._files.result.exists():
+            raise ConfigError(
+                f"cannot read the result of {self.directory}",
+                found="the run is unfinished",
+                next_step=f"go on with it: genophen resume {self.directory}",
+            )
+        return self._read(self._files.result, read_result)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of `metrics.jsonl`, one a round, the start as round 0."""
+        return self._read(self._files.metrics, read_rows)
+
+    @property
+    def timings(self) -> list[dict[str, Any]]:
+        """The rows of `timings.jsonl`, in seconds."""
+        return self._read(self._files.timings, read_rows)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """`environment.json`: versions, machine, plugins, the data's SHA-256."""
+        return self._read(self._files.environment, read_environment)
+
+    def phenotype(self) -> Phenotype:
+        """The phenotype with the weights of the best round, on the CPU in eval mode.
+
+        Raises:
+            DamagedError: for weights that are not as the run saved them.
+        """
+        _, phenotype, _ = best_phenotype(self._files, *self._objects())
+        return phenotype
+
+    def evaluate(
+        self, split: str = "test", *, device: str | None = None, data_dir: str | Path | None = None
+    ) -> Evaluation:
+        """Loss and accuracy of the best weights on a split, as `genophen evaluate` measures them.
+
+        Warns where the data is not known to be what the run was trained on.
+        """
+        if split not in _SPLITS:
+            raise ConfigError(f"cannot evaluate on {split!r}", **unknown_name("split", _SPLITS, split))
+        config, plugins = self._objects(device, data_dir)
+        experiment, _ = best_experiment(self._files, config, plugins, lambda note: None)
+        if difference := data_difference(self._files, experiment.data_sha256):
+            warnings.warn(difference, stacklevel=2)
+        return experiment.evaluate(split)
+
+    def export(
+        self, format: str, out: str | Path | None = None, *, data_dir: str | Path | None = None
+    ) -> Path:
+        """Write the best network with its preprocessing to a file, as `genophen export` does.
+
+        Args:
+            format: `torch`, `safetensors`, `onnx` or `torch-export`.
+            out: the file; default: `network` with the format's suffix, in the run directory.
+            data_dir: folder of the data sets.
+
+        Returns:
+            The path of the file.
+        """
+        config, plugins = self._objects(None, data_dir)
+        return export_run(self._files, config, plugins, format, None if out is None else Path(out)).file
+
+    def kernels(self) -> Figure:
+        """The largest expressed convolution as a picture, as `genophen report --figure kernels` draws it."""
+        return kernels_figure([self.directory], load_plugins(self._plugin_files))
+
+    def __getitem__(self, key: str) -> Any:
+        return self.result[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.result)
+
+    def __len__(self) -> int:
+        return len(self.result)
+
+    def __repr__(self) -> str:
+        lines = {name: value for name, value in self._summary() if name != "run directory"}
+        said = ", ".join(f"{name} {value}" for name, value in lines.items() if name != "status")
+        return one_line(f"Run({str(self.directory)!r}: {lines['status']}; {said})")
+
+    def _repr_html_(self) -> str:
+        """A table for notebooks."""
+        rows = "".join(
+            f"<tr><th style='text-align: left'>{html.escape(name)}</th>"
+            f"<td style='text-align: left'>{html.escape(one_line(value))}</td></tr>"
+            for name, value in self._summary()
+        )
+        return f"<table>{rows}</table>"
+
+    def _summary(self) -> list[tuple[str, str]]:
+        """What there is to say of the run in short, by name, be it that a file cannot be read."""
+        try:
+            return [("run directory", str(self.directory)), *self._recorded()]
+        except GenophenError as error:
+            return [("run directory", str(self.directory)), ("status", f"{error.attempted}: {error.found}")]
+
+    def _recorded(self) -> list[tuple[str, str]]:
+        tables, status = self.config, self.status
+        named = ("architecture", "genotype", "optimizer", "dataset")
+        lines = [("status", status)]
+        lines += [(kind, str(tables.get(kind, {}).get("name", ""))) for kind in named]
+        lines.append(("seed", str(tables.get("training", {}).get("seed", ""))))
+        if status == "unfinished":
+            return lines
+        result = self.result
+        lines += [
+            (f"{split} accuracy", f"{result[f'{split}_accuracy']:.2%}")
+            for split in ("validation", "test")
+            if result[f"{split}_accuracy"] is not None
+        ]
+        lines.append(("rounds", str(result["rounds"])))
+        lines.append(("kernel parameters", f"{result['parameters']['kernel']:,}"))
+        return lines
+
+    def _objects(
+        self, device: str | None = None, data_dir: str | Path | None = None
+    ) -> tuple[Config, Plugins]:
+        """The validated config, with another device or data folder where one is given, and the plugins."""
+        tables = self.config
+        for key, value in (("training.device", device), ("dataset.data_dir", data_dir)):
+            if value is not None:
+                assign(tables, key.split("."), str(value))
+        plugins = load_plugins(self._plugin_files)
+        return resolve_config(tables, plugins, str(self._files.config)), plugins
+
+    def _read(self, path: Path, read: Callable[[Path], T]) -> T:
+        try:
+            return read(path)
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"cannot read {path}",
+                found=(error.strerror if isinstance(error, OSError) else None) or str(error),
+                allowed="the file as genophen wrote it",
+                next_step="restore it from a copy",
+            ) from None

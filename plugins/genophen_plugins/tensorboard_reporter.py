@@ -1,0 +1,45 @@
+"""Curves for TensorBoard, in the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import genophen
+from genophen_plugins.extras import needed
+
+
+class TensorBoardReporter(genophen.Reporter):
+    """Writes every number of each round to `DIR/tensorboard`; the step is the round."""
+
+    name = "tensorboard"
+    description = "curves in DIR/tensorboard (pip install 'genophen[tensorboard]')"
+
+    def __init__(self) -> None:
+        module = needed("torch.utils.tensorboard", "tensorboard", "cannot use the reporter tensorboard")
+        self._writer_class: Any = module.SummaryWriter
+        self._writer: Any = None
+
+    def start(self, info: genophen.RunInfo) -> None:
+        self._info = info
+
+    def step(self) -> None:
+        pass
+
+    def round(self, row: Mapping[str, Any], seconds: float) -> None:
+        if self._writer is None:  # not before there is a round: a run that fails at once leaves no folder
+            self._writer = self._writer_class(self._info.directory / "tensorboard", purge_step=row["round"])
+        self._add({**row, "seconds": seconds}, row["round"])
+
+    def end(self, result: Mapping[str, Any]) -> None:
+        if self._writer is None:
+            return
+        if result.get("test_accuracy") is not None:
+            self._add({"test_accuracy": result["test_accuracy"]}, result["best_round"])
+        self._writer.close()
+
+    def _add(self, numbers: Mapping[str, Any], step: int) -> None:
+        for name, number in numbers.items():
+            if number is not None and name != "round":
+                self._writer.add_scalar(name, number, step)
+        self._writer.flush()
