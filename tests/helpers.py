@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import genophen
+from genophen.best import best_experiment
+from genophen.config import resolve_config
+from genophen.experiment import load_data
 from genophen.plugins import load_plugins
 from genophen.population import Population
+from genophen.rundir import RunDirectory
+from genophen.toml import read_toml
 
 
 def plugin_class(kind: str, name: str) -> Any:
@@ -73,3 +79,20 @@ def one_by_one(
             outputs.append(phenotype.eval()(x))
     population.assign(center)
     return torch.stack(outputs)
+
+
+@torch.inference_mode()
+def classes_on_test_images(run: genophen.Run, onnx_file: Path) -> tuple[Tensor, Tensor]:
+    """Classes (N,) by an ONNX file on raw test images, and by the phenotype as `evaluate` measures it."""
+    import onnxruntime
+
+    plugins, files = load_plugins(), RunDirectory.open(run.directory)
+    config = resolve_config(read_toml(files.config), plugins, "of the test")
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    raw = load_data(config, plugins, lambda note: None).test
+    exported = [
+        torch.from_numpy(session.run(None, {"images": images.numpy()})[0]) for images, _ in raw.chunks(500)
+    ]
+    experiment, _ = best_experiment(files, config, plugins, lambda note: None)
+    measured = [experiment.phenotype.eval()(images).cpu() for images, _ in experiment.batches("test")]
+    return torch.cat(exported).argmax(1), torch.cat(measured).argmax(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from helpers import classes_on_test_images
 
 import genophen
 
@@ -35,3 +36,21 @@ def test_cifar10_as_jpeg_files_trains(data: Path, tmp_path: Path) -> None:
     assert result["stop_reason"] == "max_sample_evaluations"
     assert result["parameters"]["kernel"] == 7296
     assert result["validation_accuracy"] > 0.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"])
+def test_an_exported_network_has_the_phenotypes_classes(
+    architecture: str, data: Path, tmp_path: Path
+) -> None:
+    block = architecture.removeprefix("vgg-")
+    config, overrides = ROOT / "examples" / "mnist.toml", ["training.max_sample_evaluations=60000"]
+    if block != architecture:
+        if not (data / "cifar10-jpeg").is_dir():
+            pytest.skip(f"{data} has no cifar10-jpeg/")
+        config = ROOT / "examples" / f"cifar_{block}.toml"
+        overrides += ['dataset.name="image-folder"', 'dataset.image-folder.path="cifar10-jpeg"']
+    run = genophen.run(config, overrides=overrides, out=tmp_path / "run")
+    exported, measured = classes_on_test_images(run, run.export("onnx"))
+    assert len(exported) == 10_000
+    assert int((exported != measured).sum()) == 0
