@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import logging
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +96,7 @@ def export_run(
     deployed = DeployedNetwork(network, normalization, about).eval()
     images = _some_images(data)
     expected = _expected(phenotype, images, normalization, about)
-    content = chosen.write(deployed)
+    content = _written(chosen, deployed, file)
     largest = _compared(chosen, content, images, expected, deployed, file)
     try:
         write_file(file, content)
@@ -111,6 +114,24 @@ def _target(run: RunDirectory, chosen: Format, name: str, out: Path | None) -> P
             f"cannot write the format {name} to {file}", allowed=f"a name ending in {chosen.suffix}"
         )
     return file
+
+
+def _written(chosen: Format, deployed: DeployedNetwork, file: Path) -> bytes:
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # tracing and conversion log, and print, whole programs
+    try:
+        with redirect_stderr(StringIO()):
+            return chosen.write(deployed)
+    except GenophenError:
+        raise
+    except Exception as error:  # whatever the format's own packages raise
+        raise GenophenError(
+            f"cannot export to {file}",
+            found=cause(error)[:600],
+            next_step="another format: safetensors and torch hold the weights alone",
+        ) from error
+    finally:
+        logging.disable(level)
 
 
 def _some_images(data: Data) -> Tensor:

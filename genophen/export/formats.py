@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from genophen.batches import Normalization, fit_images
 from genophen.errors import ConfigError, GenophenError, unknown_name
 from genophen.export.deployed import DeployedNetwork
-from genophen.isolation import cause
 
 #: Raw images, uint8 (N, C, H, W), to logits (N, num_classes).
 Predict = Callable[[Tensor], Tensor]
@@ -125,15 +124,17 @@ def _traced(deployed: DeployedNetwork) -> torch.export.ExportedProgram:
     """The network as a program for any number of images."""
     example = torch.zeros(2, *deployed.about["image_shape"], dtype=torch.uint8)
     shapes = {"images": {0: torch.export.Dim("batch")}}
-    try:
-        return torch.export.export(deployed, (example,), dynamic_shapes=shapes)
-    except Exception as error:  # tracing runs the architecture's own code, and meets what torch cannot trace
-        raise GenophenError(
-            f"cannot trace the network of {deployed.about['architecture']} for any number of images",
-            found=cause(error)[:600],
-            allowed="what torch.export can trace, such as x.flatten(1)",
-            next_step="--format safetensors or torch: the weights alone need no tracing",
-        ) from error
+    for strict in (False, True):  # the second way is slower, and knows more of Python, such as len(x)
+        try:
+            return torch.export.export(deployed, (example,), dynamic_shapes=shapes, strict=strict)
+        except Exception as error:  # tracing runs the architecture's own code
+            reason = error
+    raise GenophenError(
+        f"cannot trace the network of {deployed.about['architecture']} for any number of images",
+        found=f"{type(reason).__name__}: {str(reason).partition(chr(10))[0]}",
+        allowed="a network whose steps do not depend on the pixels, or on how many images there are",
+        next_step="--format safetensors or torch: the weights alone need no tracing",
+    ) from reason
 
 
 def _rebuilt(network: nn.Module, state: dict[str, Tensor], about: dict[str, Any]) -> Predict:
