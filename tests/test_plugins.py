@@ -86,7 +86,7 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     assert plugins.names("genotype") == ["cppn", "direct", "hypernetwork"]
     assert plugins.names("optimizer") == ["adam", "adamw", "cma-es", "pgpe", "sgd", "snes"]
     assert plugins.names("dataset") == ["cifar10", "digits", "fashion-mnist", "image-folder", "mnist"]
-    assert plugins.names("reporter") == ["console"]
+    assert plugins.names("reporter") == ["console", "mlflow", "tensorboard"]
     source = plugins.get("genotype", "direct").source
     assert (source.distribution, source.version) == ("genophen", genophen.__version__)
 

@@ -59,7 +59,7 @@ class MLflowReporter(genophen.Reporter):
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "genophen")
         experiment = self._client.get_experiment_by_name(name)
         experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(name)
-        tags = {"genophen.directory": str(self._info.directory.absolute())}
+        tags = {"run_directory": str(self._info.directory.absolute())}
         run_name = self._info.directory.absolute().name
         self._run_id = self._client.create_run(experiment_id, tags=tags, run_name=run_name).info.run_id
         file.write_text(f"{self._run_id}\n", encoding="utf-8")
