@@ -22,6 +22,7 @@ RUN_READERS = [
     ["params", "RUN/config.toml"],
     ["resume", "RUN", "--rounds", "3"],
     ["compare", "RUN", "OTHER"],
+    ["export", "RUN", "--format", "safetensors"],
 ]
 SWEEP_READERS = [
     ["sweep", "sweep.toml", "--out", "SWEEP", "--results", "published"],

@@ -90,6 +90,7 @@ def test_a_store_that_cannot_be_used_ends_no_run(tmp_path: Path, monkeypatch: py
     assert note.endswith("it is told nothing more")
 
 
+@pytest.mark.slow  # making the tables of an SQLite store takes MLflow ten seconds
 @pytest.mark.skipif(find_spec("sqlalchemy") is None, reason="needs sqlalchemy, of genophen[mlflow]")
 def test_mlflow_writes_here_unless_told_otherwise(tmp_path: Path) -> None:
     (tmp_path / "digits.toml").write_text(write_toml(digits_tables(rounds=1)))
