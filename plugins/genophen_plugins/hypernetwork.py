@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 import genophen
 
+#: How far a smooth start's blocks are moved apart by their embeddings, beside what is common to all of them.
+DIFFERENCE = 0.3
 #: Numbers in the first layer of one generator; the whole VGG-Block3 has 204,570.
 MAX_GENERATOR = 2**24
 
@@ -100,8 +102,12 @@ class KernelGenerator(nn.Module):
             basic_fan_in = basis * kh * kw
             stds = torch.tensor(fan_ins).div(basic_fan_in).rsqrt().view(-1, 1)
             std_in, std_out = 1 / math.sqrt(n_z), math.sqrt(2 / (basic_fan_in * d))
-        self.embeddings = nn.Parameter(torch.randn(len(fan_ins), n_z, generator=generator) * stds)
-        self.weight_in = nn.Parameter(torch.randn(basis, d, n_z, generator=generator) * std_in)
+        embeddings = torch.randn(len(fan_ins), n_z, generator=generator)
+        weight_in = torch.randn(basis, d, n_z, generator=generator)
+        if options.initialization == "smooth" and kernel_size != (1, 1):
+            embeddings, weight_in = _in_turns(embeddings, weight_in, generator)
+        self.embeddings = nn.Parameter(embeddings * stds)
+        self.weight_in = nn.Parameter(weight_in * std_in)
         self.bias_in = nn.Parameter(torch.zeros(basis, d))
         templates = torch.randn(kh, basis * kw, d, generator=generator) * std_out
         if options.initialization == "smooth":
@@ -193,6 +199,24 @@ def _blur(size: int) -> Tensor:
     places = torch.arange(size, dtype=torch.get_default_dtype())
     blur = torch.exp(-0.5 * ((places[:, None] - places) / (size / 3)).square())
     return F.normalize(blur, dim=1)
+
+
+def _in_turns(embeddings: Tensor, weight_in: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Embeddings (E, N_z) and weights (B, d, N_z) by which every d-th input channel of a block has one kernel.
+
+    The d kernels in turn are orthogonal mixtures of the generator's patterns, but for what the embedding of a
+    block changes: random ones would spend the d directions on mixtures that are much alike. As Gabor filters
+    stand in the order of their angles, channels that share a kernel answer to like edges.
+    """
+    basis, d, n_z = weight_in.shape
+    turns = torch.arange(basis) % d
+    weight_in = weight_in[turns]  # every d-th the same
+    mixtures, _ = torch.linalg.qr(torch.randn(d, d, generator=generator))
+    weight_in[:, :, 0] = mixtures[turns] * math.sqrt(d)
+    scale = torch.full((n_z,), DIFFERENCE / math.sqrt(max(1, n_z - 1)))
+    scale[0] = 1
+    embeddings = torch.cat([torch.ones_like(embeddings[:, :1]), embeddings[:, 1:]], dim=1)
+    return embeddings * scale * (math.sqrt(n_z) / scale.norm()), weight_in
 
 
 def _tile(target: genophen.Target, basis: int, first_block: int) -> Tiling:
