@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genophen.batches import EvaluationBatches
 from genophen.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from genophen.compare.groups import Group
 from genophen.compare.records import Run
@@ -128,13 +127,7 @@ def _experiment(run: Run, plugins: Plugins, places: Places) -> Experiment:
 
 
 def _evaluate(experiment: Experiment) -> NDArray[np.bool_]:
-    batches = EvaluationBatches(
-        experiment.data.test,
-        experiment.normalization,
-        experiment.architecture.input_shape,
-        experiment.config.training.evaluation_batch_size,
-    )
-    phenotype = experiment.phenotype.eval()
+    phenotype, batches = experiment.phenotype.eval(), experiment.batches("test")
     with torch.inference_mode():
         found = [(phenotype(images).argmax(1) == labels).cpu() for images, labels in batches]
     correct: NDArray[np.bool_] = torch.cat(found).numpy()
