@@ -202,7 +202,7 @@ def _blur(size: int) -> Tensor:
 
 
 def _in_turns(embeddings: Tensor, weight_in: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Embeddings (E, N_z) and weights (B, d, N_z) by which every d-th input channel of a block has one kernel.
+    """Embeddings (E, N_z) and weights (B, d, N_z) that give every d-th input channel one kernel.
 
     The d kernels in turn are orthogonal mixtures of the generator's patterns, but for what the embedding of a
     block changes: random ones would spend the d directions on mixtures that are much alike. As Gabor filters
