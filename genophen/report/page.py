@@ -1,0 +1,209 @@
+"""The report: one HTML page over runs and sweeps, which holds all that it shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+
+from genophen import __version__
+from genophen.checkpoint import write_file
+from genophen.compare.predictions import Places
+from genophen.compare.records import Environment
+from genophen.errors import GenophenError, printable
+from genophen.experiment import Notify
+from genophen.plugins import Plugins
+from genophen.report.curves import MAX_TOGETHER, draw_curves
+from genophen.report.mistakes import read_mistakes
+from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained
+from genophen.report.pareto import draw_pareto
+from genophen.report.runs import Collection, ReportGroup, ReportRun, read_collection, reason_of
+from genophen.report.svg import COLOURS, colour, key
+
+#: Kernels that are drawn beside each other: the best run of so many genotypes.
+_MAX_KERNELS = 4
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a page is to have."""
+
+    #: Confusion matrix and worst images, which need the data.
+    images: bool = True
+    places: Places = Places()
+    #: Seconds after which the page reloads itself while training goes on, without what needs the networks;
+    #: 0: it does not.
+    refresh: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page, or why it is missing."""
+
+    figure: Any = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Best:
+    run: ReportRun
+    group: ReportGroup
+
+
+def write_report(
+    directories: Sequence[Path], target: Path, plugins: Plugins, wishes: Wishes, notify: Notify
+) -> Collection:
+    """Write the page over the runs and sweeps in the folders, and give back what it is about.
+
+    Raises:
+        GenophenError: where nothing can be shown, and for a file that cannot be written.
+    """
+    collection = read_collection(directories, plugins)
+    for folder, reason in collection.damaged:
+        notify(f"left out: {folder}: {reason}")
+    page = render(collection, plugins, wishes, notify)
+    try:
+        write_file(target, page.encode())
+    except OSError as error:
+        raise GenophenError(
+            f"cannot write the report to {target}", found=error.strerror or str(error), next_step="--out FILE"
+        ) from None
+    return collection
+
+
+def render(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> str:
+    """The page as text."""
+    templates = Templates(
+        loader=PackageLoader("genophen.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    facts = _facts(collection, plugins, wishes, notify)
+    return templates.get_template("report.html").render(facts, mark=key)
+
+
+def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> dict[str, Any]:
+    groups = collection.groups
+    runs = [(group, run) for group in groups for run in group.runs]
+    best = next((Best(run, group) for group, run in runs if run is collection.best), None)
+    reloading = wishes.refresh if collection.running else 0
+    drawn = [group for group in groups if any(run.rows for run in group.runs)]
+    facts: dict[str, Any] = {
+        "collection": collection,
+        "version": __version__,
+        "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "refresh": reloading,
+        "statuses": Counter(run.status for run in collection.runs).most_common(),
+        "best": best,
+        "ranking": sorted((g for g in groups if g.ranked), key=lambda g: -(g.test_accuracy or 0.0)),
+        "any_published": any(group.published.test_accuracy is not None for group in groups),
+        "pareto": draw_pareto(groups),
+        "curves": draw_curves(groups),
+        "together": len(drawn) <= MAX_TOGETHER,
+        "legend": [(g.name, f"{colour(i)} d{i % COLOURS}") for i, g in enumerate(drawn)],
+        "ranked": [(group, run) for group, run in runs if run.ranked],
+        "unranked": [(group, run) for group, run in runs if not run.ranked],
+        "sweeps": list(
+            dict.fromkeys(_quoted(r.sweep / "sweep.toml") for _, r in runs if r.sweep is not None)
+        ),
+        "differing": _differing(groups),
+        "again": [_again(group) for group in groups if any(run.config for run in group.runs)],
+        "environments": _environments(collection.runs),
+        "kernels": None,
+        "embeddings": None,
+        "mistakes": None,
+    }
+    if best is not None and not reloading:
+        facts["kernels"] = _part(lambda: _kernels(runs, best, plugins))
+        facts["embeddings"] = _part(lambda: _embeddings(best, plugins))
+        if wishes.images:
+            notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
+            facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, wishes.places)))
+    facts["contents"] = _contents(facts)
+    return facts
+
+
+def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Anchor and name of each section that the page has."""
+    sections = [
+        ("results", "Results", True),
+        ("parameters", "Accuracy against parameters", facts["pareto"]),
+        ("curves", "Learning curves", facts["curves"]),
+        ("kernels", "Kernels", facts["kernels"]),
+        ("embeddings", "Embeddings", facts["embeddings"]),
+        ("mistakes", "Mistakes", facts["mistakes"]),
+        ("runs", "Every run", True),
+        ("again", "How to run it again", True),
+        ("environment", "What it was run with", facts["environments"]),
+    ]
+    return [(anchor, name) for anchor, name, there in sections if there]
+
+
+def _part(make: Callable[[], Part]) -> Part:
+    """What `make` gives, or the reason why it cannot be had: the rest of the page goes on without it."""
+    try:
+        return make()
+    except GenophenError as error:
+        return Part(missing=reason_of(error))
+
+
+def _kernels(runs: Sequence[tuple[ReportGroup, ReportRun]], best: Best, plugins: Plugins) -> Part:
+    """The best run of each genotype that writes into the architecture of the best run, direct ones first."""
+    chosen: dict[str, tuple[ReportGroup, ReportRun]] = {}
+    for group, run in sorted(runs, key=lambda pair: -pair[1].validation_accuracy):
+        result = run.result
+        if (
+            run.ranked
+            and result is not None
+            and result.architecture == best.run.settings["architecture.name"]
+        ):
+            chosen.setdefault(result.genotype, (group, run))
+    shown = sorted(chosen.items(), key=lambda item: item[0] != "direct")[:_MAX_KERNELS]
+    titles = [
+        f"{genotype}: {group.name}, {run.result.parameters.kernel:,} kernel parameters"
+        for genotype, (group, run) in shown
+        if run.result is not None
+    ]
+    networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
+    figure = draw_kernels_figure(titles, networks)
+    return Part(figure) if figure else Part(missing="the networks have no expressed convolution in common")
+
+
+def _embeddings(best: Best, plugins: Plugins) -> Part:
+    figure = draw_embeddings(read_trained(best.run.directory, plugins))
+    reason = f"the genotype of {best.group.name} has fewer than three embeddings, which need no projection"
+    return Part(figure) if figure else Part(missing=reason)
+
+
+def _differing(groups: Sequence[ReportGroup]) -> list[str]:
+    """Settings that are not the same in all groups."""
+    known = [group.runs[0].settings for group in groups if group.runs[0].settings]
+    keys = dict.fromkeys(key for settings in known for key in settings)
+    return [key for key in keys if len({repr(settings.get(key)) for settings in known}) > 1]
+
+
+def _again(group: ReportGroup) -> tuple[ReportGroup, ReportRun, str]:
+    """A run of the group that has a config, and the command that trains it again."""
+    run = next(run for run in group.runs if run.config)
+    return group, run, f"genophen run {_quoted(run.directory / 'config.toml')}"
+
+
+def _environments(runs: Sequence[ReportRun]) -> list[tuple[Environment, int]]:
+    """Each environment with the number of runs that were made in it, the most frequent first."""
+    known = [run.environment for run in runs if run.environment is not None]
+    distinct = {environment.model_dump_json(): environment for environment in known}
+    counts = Counter(environment.model_dump_json() for environment in known)
+    return [(distinct[text], number) for text, number in counts.most_common()]
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
