@@ -14,8 +14,8 @@ _SPACED_BY_ERROR_FROM = 0.9
 _LOG_FROM = 10.0
 
 #: In order of importance, of which those are drawn that have room.
-_ACCURACY_TICKS = (0.9, 0.99, 0.999, 0.5, 0.0, 0.98, 0.95, 0.8, 0.995, 0.998, 0.97, 0.985, 0.2, 0.7)
-_ACCURACY_TICKS += (0.992, 0.994, 0.996, 0.9995, 0.9999, 0.96, 0.993, 0.991, 0.975, 0.3, 0.6)
+_ACCURACY_TICKS = [0.9, 0.99, 0.999, 0.5, 0.0, 0.98, 0.95, 0.8, 0.995, 0.998, 0.97, 0.985, 0.2, 0.7]
+_ACCURACY_TICKS += [0.992, 0.994, 0.996, 0.9995, 0.9999, 0.96, 0.993, 0.991, 0.975, 0.3, 0.6]
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ class CurvesFigure:
 
     title: str
     panels: list[tuple[str, Markup]]
-    #: Lines that panels draw behind their own.
-    shared: Markup = Markup("")
+    #: Lines that the panels draw behind their own; empty where one picture shows all groups.
+    shared: str = ""
 
 
 def draw_curves(groups: Sequence[ReportGroup]) -> list[CurvesFigure]:

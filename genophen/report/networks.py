@@ -140,7 +140,7 @@ def principal_components(vectors: Tensor) -> tuple[Tensor, list[float]]:
     found = centred @ directions[:2].T
     projected[:, : found.shape[1]] = found
     shares = [float(value) ** 2 / total for value in singular[:2]]
-    return projected, (shares + [0.0])[:2]
+    return projected, [*shares, 0.0][:2]
 
 
 def _embedding_names(phenotype: Phenotype) -> list[str]:

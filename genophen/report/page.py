@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Wishes:
 
     #: Confusion matrix and worst images, which need the data.
     images: bool = True
-    places: Places = Places()
+    places: Places = field(default_factory=Places)
     #: Seconds after which the page reloads itself while training goes on, without what needs the networks;
     #: 0: it does not.
     refresh: int = 0

@@ -1,4 +1,4 @@
-"""Test accuracy against kernel parameters, with the Pareto front: the groups that no other one beats in both."""
+"""Test accuracy against kernel parameters, with the Pareto front: the groups that no other one beats."""
 
 from __future__ import annotations
 

@@ -11,7 +11,6 @@ from typing import Any
 from genophen.compare.groups import group_name
 from genophen.compare.records import (
     Environment,
-    LeftOut,
     MetricsRow,
     Result,
     Run,
@@ -214,17 +213,15 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
         GenophenError: for records that are not what genophen writes.
     """
     files = RunDirectory(directory)
-    found: Run | LeftOut = read_run(directory, plugins)
-    if isinstance(found, Run):
-        status, note, result = found.result.status, found.result.stop_reason or "", found.result
-    else:
-        status, _, note = found.reason.partition(": ")
-        result = read_record(files.result, Result) if files.result.exists() else None
-        note = note or (result.stop_reason or "" if result else "")
-        if is_locked(directory):
-            status, note, result = "running", "", None
-        elif status == "unfinished":
-            note = "it was killed, or is not begun; `genophen resume` goes on with it"
+    found = read_run(directory, plugins)
+    result = read_record(files.result, Result) if files.result.exists() else None
+    status, _, note = ("", "", "") if isinstance(found, Run) else found.reason.partition(": ")
+    if is_locked(directory):
+        status, result = "running", None
+    elif result is not None:
+        status, note = result.status, result.stop_reason or ""
+    elif status == "unfinished":
+        note = "it was killed; `genophen resume` goes on with it"
     return ReportRun(
         directory,
         found.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
@@ -138,7 +138,7 @@ def colour(index: int) -> str:
     return f"c{index % COLOURS}"
 
 
-def _element(tag: str, attributes: dict[str, float | str], title: str = "", content: str = "") -> Markup:
+def _element(tag: str, attributes: Mapping[str, object], title: str = "", content: str = "") -> Markup:
     """One element; `title` is shown where the pointer rests on it."""
     written = Markup("").join(
         Markup(' {}="{}"').format(Markup(name), _shown(value)) for name, value in attributes.items()
@@ -147,5 +147,5 @@ def _element(tag: str, attributes: dict[str, float | str], title: str = "", cont
     return Markup("<{}{}>{}</{}>").format(Markup(tag), written, inside, Markup(tag))
 
 
-def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+def _shown(value: object) -> str:
+    return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
