@@ -83,7 +83,7 @@ class _Lines:
     mean: Points
 
     def draw(self, chart: Chart, name: str, style: str) -> None:
-        alone = len(self.runs) == 1
+        alone = sum(run.ranked for run in self.runs) == 1
         for run, points in zip(self.runs, self.seeds, strict=True):
             kind = ("mean" if alone else "seed") if run.ranked else "unranked"
             chart.line(points, f"line {kind} {style}", f"{name}, seed {run.seed} ({run.status})")
@@ -147,7 +147,9 @@ def _axes(measure: Measure, lines: Sequence[Points]) -> tuple[Axis, Axis]:
     if x.spacing is float:
         x = linear_axis(measure.cost_title, [min(xs), max(xs)])
     if "accuracy" in measure.title:
-        y = accuracy_axis(measure.title, ys)
+        # The first rounds, in which all do badly, would leave little room for the others.
+        late = [y for points in lines for _, y in points[len(points) // 10 :]]
+        y = accuracy_axis(measure.title, late)
     elif min(ys) > 0:
         y = log_axis(measure.title, ys, margin=0.03)
     else:

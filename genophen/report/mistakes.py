@@ -45,6 +45,11 @@ class Mistakes:
         return len(self.class_names) <= MAX_CLASSES
 
     @property
+    def most(self) -> int:
+        """The largest number of images that are taken for one wrong class."""
+        return max((count for _, _, count in self.most_confused), default=1)
+
+    @property
     def most_confused(self) -> list[tuple[str, str, int]]:
         """Class, what it is taken for, how often; the most frequent first."""
         names = self.class_names

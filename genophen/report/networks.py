@@ -18,7 +18,7 @@ from genophen.plugins import Plugins
 from genophen.report.axes import linear_axis
 from genophen.report.images import diverging_png
 from genophen.report.kernels import tile
-from genophen.report.svg import FILLED, Chart, colour
+from genophen.report.svg import FILLED, Chart, Frame, colour
 from genophen.rundir import RunDirectory, load_state
 from genophen.toml import read_toml
 
@@ -116,7 +116,8 @@ def draw_embeddings(trained: Trained) -> EmbeddingsFigure | None:
     layers = list(dict.fromkeys(owners))
     x, y = projected[:, 0].tolist(), projected[:, 1].tolist()
     labels = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
-    chart = Chart(linear_axis(labels[0], _spread(x)), linear_axis(labels[1], _spread(y)))
+    axes = linear_axis(labels[0], _spread(x)), linear_axis(labels[1], _spread(y))
+    chart = Chart(*axes, Frame(top=26))
     styles = {layer: (colour(i), FILLED[i % len(FILLED)]) for i, layer in enumerate(layers)}
     for index, owner in enumerate(owners):
         style, shape = styles[owner]

@@ -16,7 +16,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from genophen import __version__
 from genophen.checkpoint import write_file
 from genophen.compare.predictions import Places
-from genophen.compare.records import Environment
+from genophen.compare.records import UsedPlugin
 from genophen.errors import GenophenError, printable
 from genophen.experiment import Notify
 from genophen.plugins import Plugins
@@ -117,7 +117,8 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         ),
         "differing": _differing(groups),
         "again": [_again(group) for group in groups if any(run.config for run in group.runs)],
-        "environments": _environments(collection.runs),
+        "environment": _environments(collection.runs),
+        "plugins": _plugins(collection.runs),
         "kernels": None,
         "embeddings": None,
         "mistakes": None,
@@ -143,7 +144,7 @@ def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("mistakes", "Mistakes", facts["mistakes"]),
         ("runs", "Every run", True),
         ("again", "How to run it again", True),
-        ("environment", "What it was run with", facts["environments"]),
+        ("environment", "What it was run with", facts["environment"]),
     ]
     return [(anchor, name) for anchor, name, there in sections if there]
 
@@ -197,12 +198,22 @@ def _again(group: ReportGroup) -> tuple[ReportGroup, ReportRun, str]:
     return group, run, f"genophen run {_quoted(run.directory / 'config.toml')}"
 
 
-def _environments(runs: Sequence[ReportRun]) -> list[tuple[Environment, int]]:
-    """Each environment with the number of runs that were made in it, the most frequent first."""
+def _environments(runs: Sequence[ReportRun]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What the runs were made with: each fact with the values that it has, and how many runs have each."""
     known = [run.environment for run in runs if run.environment is not None]
-    distinct = {environment.model_dump_json(): environment for environment in known}
-    counts = Counter(environment.model_dump_json() for environment in known)
-    return [(distinct[text], number) for text, number in counts.most_common()]
+    facts = {
+        "Machine": [str(environment.machine) for environment in known],
+        "Data set": [f"{e.dataset.name}, SHA-256 {e.dataset.sha256}" for e in known],
+        "Git commit": [environment.git_commit or "not in a checkout" for environment in known],
+        "Versions": [", ".join(f"{name} {v}" for name, v in e.packages.items() if v) for e in known],
+    }
+    return [(name, Counter(values).most_common()) for name, values in facts.items() if values]
+
+
+def _plugins(runs: Sequence[ReportRun]) -> list[tuple[UsedPlugin, int]]:
+    """The plugins in use, and how many runs used each."""
+    known = [run.environment.plugins for run in runs if run.environment is not None]
+    return Counter(plugin for plugins in known for plugin in plugins).most_common()
 
 
 def _quoted(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,11 +10,14 @@ from markupsafe import Markup
 
 from genophen.report.axes import accuracy_axis, log_axis
 from genophen.report.runs import ReportGroup
-from genophen.report.svg import Chart, Frame
+from genophen.report.svg import Chart, Frame, shortened
 
-_FRAME = Frame(width=640, height=380, bottom=48)
-#: Names nearer to each other than this, in SVG units, would run into each other.
-_NAME_WIDTH, _NAME_HEIGHT = 120, 14
+_FRAME = Frame(width=500, height=360, top=26)
+#: Size of a letter, and of the space that a mark takes, in SVG units.
+_LETTER_WIDTH, _LETTER_HEIGHT, _MARK = 7.0, 12.0, 5.0
+
+#: Left, top, right, bottom.
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -100,20 +104,24 @@ def _stairs(front: Sequence[Point], end: float) -> list[tuple[float, float]]:
 
 def _write_names(chart: Chart, points: Sequence[Point]) -> None:
     """Names beside the points, as many as there is room for: those of the first points before the others."""
-    written: list[tuple[float, float]] = []
-    for point in dict.fromkeys(points):
-        x, y = chart.at(point.kernel, point.accuracy)
-        for down in (-8.0, 16.0):
-            near = [
-                other
-                for other in written
-                if abs(other[0] - x) < _NAME_WIDTH and abs(other[1] - (y + down)) < _NAME_HEIGHT
-            ]
-            inside = chart.frame.top < y + down < chart.frame.height - chart.frame.bottom
-            if not near and inside:
-                chart.name(point.kernel, point.accuracy, (6, down), point.name)
-                written.append((x, y + down))
+    places = {point: chart.at(point.kernel, point.accuracy) for point in points}
+    taken: list[Box] = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in places.values()]
+    for point, (x, y) in places.items():
+        width = _LETTER_WIDTH * len(shortened(point.name))
+        for left, baseline in itertools.product((x + 7, x - 7 - width), (y - 7, y + 15)):
+            box = (left, baseline - _LETTER_HEIGHT, left + width, baseline + 2)
+            if _inside(box, chart.frame) and not any(_overlap(box, other) for other in taken):
+                chart.write(left, baseline, point.name)
+                taken.append(box)
                 break
+
+
+def _inside(box: Box, frame: Frame) -> bool:
+    return box[0] >= frame.left and box[1] >= frame.top and box[2] <= frame.width
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _described(points: Sequence[Point], front: Sequence[Point]) -> str:

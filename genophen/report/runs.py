@@ -221,7 +221,7 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
     elif result is not None:
         status, note = result.status, result.stop_reason or ""
     elif status == "unfinished":
-        note = "it was killed; `genophen resume` goes on with it"
+        note = "it was killed; genophen resume goes on with it"
     return ReportRun(
         directory,
         found.seed,

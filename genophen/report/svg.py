@@ -12,6 +12,8 @@ from genophen.report.axes import Axis
 
 #: Number of colours, and of line styles, in the style sheet.
 COLOURS = 8
+#: Above what a chart draws: the name of its upward axis needs so much.
+_ROOM_FOR_LABEL = 24
 #: Longest name that a chart has room for.
 _LONGEST = 28
 
@@ -66,12 +68,9 @@ class Chart:
         place = f"translate({left:.1f} {top:.1f})"
         self.parts.append(_element("path", {"d": MARKS[shape], "transform": place, "class": style}, title))
 
-    def name(self, x: float, y: float, offset: tuple[float, float], text: str) -> None:
-        """A name beside a point, on that side of it that has more room."""
-        left, top = self.at(x, y)
-        anchor = "start" if left < self.frame.left + self.frame.plot_width * 0.6 else "end"
-        move = offset[0] if anchor == "start" else -offset[0]
-        attributes = {"x": left + move, "y": top + offset[1], "text-anchor": anchor, "class": "name"}
+    def write(self, left: float, baseline: float, text: str) -> None:
+        """A name at a place in the picture."""
+        attributes = {"x": left, "y": baseline, "class": "name"}
         self.parts.append(_element("text", attributes, content=shortened(text)))
 
     def render(self, description: str) -> Markup:
@@ -95,6 +94,8 @@ class Chart:
         middle = frame.left + frame.plot_width / 2
         attributes = {"x": middle, "y": frame.height - 8, "text-anchor": "middle", "class": "axis"}
         parts.append(_element("text", attributes, content=self.x.label))
+        if frame.top >= _ROOM_FOR_LABEL:
+            parts.append(_element("text", {"x": 4, "y": 14, "class": "axis"}, content=self.y.label))
         return Markup("").join(parts)
 
 
