@@ -17,7 +17,7 @@ from genophen.report.svg import COLOURS, Chart, Frame, colour
 _MAX_POINTS = 150
 #: More groups than colours are drawn in a small panel each.
 MAX_TOGETHER = COLOURS
-_SMALL = Frame(width=230, height=170, left=48, right=8, top=8, bottom=38)
+_SMALL = Frame(width=220, height=170, left=52, right=8, top=8, bottom=40)
 
 Points = list[tuple[float, float]]
 

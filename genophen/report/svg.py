@@ -54,7 +54,8 @@ class Chart:
         )
 
     def line(self, points: Iterable[tuple[float, float]], style: str, title: str = "") -> None:
-        places = [self.at(x, y) for x, y in points]
+        """A line through the points; those below the axis are left out."""
+        places = [self.at(x, y) for x, y in points if y >= self.y.low]
         if len(places) == 1:
             x, y = places[0]
             self.parts.append(_element("circle", {"cx": x, "cy": y, "r": 2.5, "class": style}, title))
