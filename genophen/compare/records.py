@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
 from genophen.errors import DamagedError
 from genophen.options import shown
+from genophen.records import MAX_BYTES
 from genophen.rundir import RunDirectory
 from genophen.sweep import read_failure
 from genophen.toml import read_toml
@@ -196,9 +197,13 @@ def read_rows(path: Path, cls: type[ModelT], *, growing: bool = False) -> list[M
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _damaged(path, error.strerror or str(error), "the file as genophen wrote it") from None
+    if len(content) > MAX_BYTES:
+        raise _damaged(path, f"more than {MAX_BYTES} bytes", "the file as genophen wrote it")
+    return content
 
 
 def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT:

@@ -91,7 +91,7 @@ class _Lines:
 
 
 def _figure(measure: Measure, groups: Sequence[ReportGroup], lines: Sequence[_Lines]) -> CurvesFigure:
-    x, y = _axes(measure, [points for group_lines in lines for points in group_lines.seeds])
+    x, y = _axes(measure, lines)
     title = f"{measure.title} against {measure.cost_title}".capitalize()
     if len(groups) <= MAX_TOGETHER:
         chart = Chart(x, y)
@@ -139,22 +139,32 @@ def _thinned(points: Points) -> Points:
     return [points[round(index * step)] for index in range(_MAX_POINTS)]
 
 
-def _axes(measure: Measure, lines: Sequence[Points]) -> tuple[Axis, Axis]:
-    xs = [x for points in lines for x, _ in points]
-    ys = [y for points in lines for _, y in points]
-    last = [points[-1][0] for points in lines if points]
+def _axes(measure: Measure, lines: Sequence[_Lines]) -> tuple[Axis, Axis]:
+    seeds = [points for group in lines for points in group.seeds if points]
+    xs = [x for points in seeds for x, _ in points]
+    ys = [y for points in seeds for _, y in points]
+    last = [points[-1][0] for points in seeds]
     x = cost_axis(measure.cost_title, last)
     if x.spacing is float:
         x = linear_axis(measure.cost_title, [min(xs), max(xs)])
     if "accuracy" in measure.title:
-        # The first rounds, in which all do badly, would leave little room for the others.
-        late = [y for points in lines for _, y in points[len(points) // 10 :]]
-        y = accuracy_axis(measure.title, late)
+        y = accuracy_axis(measure.title, _late(lines) or ys)
     elif min(ys) > 0:
         y = log_axis(measure.title, ys, margin=0.03)
     else:
         y = linear_axis(measure.title, ys)
     return x, y
+
+
+def _late(lines: Sequence[_Lines]) -> list[float]:
+    """What runs that count reach after their first rounds: in those all do badly, and would take the room."""
+    counted = [
+        points
+        for group in lines
+        for run, points in zip(group.runs, group.seeds, strict=True)
+        if run.ranked and len(points) > 1
+    ]
+    return [y for points in counted for _, y in points[max(1, len(points) // 10) :]]
 
 
 def _described(title: str, groups: Sequence[ReportGroup], lines: Sequence[_Lines]) -> str:

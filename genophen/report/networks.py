@@ -95,6 +95,8 @@ def draw_kernels_figure(titles: Sequence[str], networks: Sequence[Trained]) -> K
 
 @dataclass(frozen=True)
 class EmbeddingsFigure:
+    #: Whose embeddings they are.
+    owner: str
     picture: Markup
     #: Name, colour and mark of each layer that embeddings write.
     layers: list[tuple[str, str, str]]
@@ -102,7 +104,7 @@ class EmbeddingsFigure:
     dimension: int
 
 
-def draw_embeddings(trained: Trained) -> EmbeddingsFigure | None:
+def draw_embeddings(trained: Trained, owner: str) -> EmbeddingsFigure | None:
     """The embeddings on their first two principal components; None where there are not three of them.
 
     Which layer an embedding writes is found by asking which weights change with it, so that it holds for any
@@ -111,20 +113,21 @@ def draw_embeddings(trained: Trained) -> EmbeddingsFigure | None:
     embeddings = _embeddings(trained.phenotype)
     if embeddings is None or len(embeddings) < 3:
         return None
-    owners = _layers(trained.phenotype)
+    layers_of = _layers(trained.phenotype)
     projected, shares = principal_components(embeddings)
-    layers = list(dict.fromkeys(owners))
+    layers = list(dict.fromkeys(layers_of))
     x, y = projected[:, 0].tolist(), projected[:, 1].tolist()
     labels = [f"component {i + 1} ({share:.0%} of the variance)" for i, share in enumerate(shares)]
     axes = linear_axis(labels[0], _spread(x)), linear_axis(labels[1], _spread(y))
     chart = Chart(*axes, Frame(top=26))
     styles = {layer: (colour(i), FILLED[i % len(FILLED)]) for i, layer in enumerate(layers)}
-    for index, owner in enumerate(owners):
-        style, shape = styles[owner]
-        chart.mark(x[index], y[index], shape, f"mark {style}", f"embedding {index} writes {owner}")
-    counts = ", ".join(f"{owners.count(layer)} of {layer}" for layer in layers)
+    for index, layer in enumerate(layers_of):
+        style, shape = styles[layer]
+        chart.mark(x[index], y[index], shape, f"mark {style}", f"embedding {index} writes {layer}")
+    counts = ", ".join(f"{layers_of.count(layer)} of {layer}" for layer in layers)
     description = f"{len(embeddings)} embeddings on two principal components: {counts}."
     return EmbeddingsFigure(
+        owner,
         chart.render(description),
         [(layer, *styles[layer]) for layer in layers],
         len(embeddings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +29,10 @@ from genophen.report.svg import COLOURS, colour, key
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
 _MAX_KERNELS = 4
+
+
+#: A run, and the group that it is in.
+Member = tuple[ReportGroup, ReportRun]
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,9 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         "mistakes": None,
     }
     if best is not None and not reloading:
-        facts["kernels"] = _part(lambda: _kernels(runs, best, plugins))
-        facts["embeddings"] = _part(lambda: _embeddings(best, plugins))
+        members = _best_of_each_genotype(runs, best)
+        facts["kernels"] = _part(lambda: _kernels(members, plugins))
+        facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
         if wishes.images:
             notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, wishes.places)))
@@ -157,10 +162,10 @@ def _part(make: Callable[[], Part]) -> Part:
         return Part(missing=reason_of(error))
 
 
-def _kernels(runs: Sequence[tuple[ReportGroup, ReportRun]], best: Best, plugins: Plugins) -> Part:
-    """The best run of each genotype that writes into the architecture of the best run, direct ones first."""
-    chosen: dict[str, tuple[ReportGroup, ReportRun]] = {}
-    for group, run in sorted(runs, key=lambda pair: -pair[1].validation_accuracy):
+def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Member]:
+    """Of each genotype that writes into the architecture of the best run, the run that did best."""
+    chosen: dict[str, Member] = {}
+    for group, run in sorted(runs, key=lambda member: -member[1].validation_accuracy):
         result = run.result
         if (
             run.ranked
@@ -168,21 +173,28 @@ def _kernels(runs: Sequence[tuple[ReportGroup, ReportRun]], best: Best, plugins:
             and result.architecture == best.run.settings["architecture.name"]
         ):
             chosen.setdefault(result.genotype, (group, run))
-    shown = sorted(chosen.items(), key=lambda item: item[0] != "direct")[:_MAX_KERNELS]
-    titles = [
-        f"{genotype}: {group.name}, {run.result.parameters.kernel:,} kernel parameters"
-        for genotype, (group, run) in shown
-        if run.result is not None
-    ]
+    return chosen
+
+
+def _kernels(members: Mapping[str, Member], plugins: Plugins) -> Part:
+    """The kernels of each genotype, those learned directly first."""
+    shown = sorted(members.items(), key=lambda item: item[0] != "direct")[:_MAX_KERNELS]
     networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
+    titles = [
+        f"{genotype}: {group.name}, {network.phenotype.parameter_counts().kernel:,} kernel parameters"
+        for (genotype, (group, _)), network in zip(shown, networks, strict=True)
+    ]
     figure = draw_kernels_figure(titles, networks)
     return Part(figure) if figure else Part(missing="the networks have no expressed convolution in common")
 
 
-def _embeddings(best: Best, plugins: Plugins) -> Part:
-    figure = draw_embeddings(read_trained(best.run.directory, plugins))
-    reason = f"the genotype of {best.group.name} has fewer than three embeddings, which need no projection"
-    return Part(figure) if figure else Part(missing=reason)
+def _embeddings(members: Mapping[str, Member], plugins: Plugins) -> Part:
+    """The embeddings of the best run that has enough of them."""
+    for group, run in members.values():
+        figure = draw_embeddings(read_trained(run.directory, plugins), f"{group.name}, seed {run.seed}")
+        if figure is not None:
+            return Part(figure)
+    return Part(missing="no genotype here has three embeddings or more, and fewer need no projection")
 
 
 def _differing(groups: Sequence[ReportGroup]) -> list[str]:
