@@ -25,7 +25,7 @@ from PIL import Image
 import genophen
 from genophen.plugins import load_plugins
 from genophen.report import watch
-from genophen.report.axes import accuracy_axis, linear_axis
+from genophen.report.axes import accuracy_axis, linear_axis, log_axis
 from genophen.report.images import NEGATIVE, POSITIVE, diverging_png
 from genophen.report.mistakes import read_mistakes
 from genophen.report.networks import _layers, principal_components
@@ -234,6 +234,7 @@ def test_high_accuracies_are_spaced_by_the_error_that_is_left() -> None:
     assert axis.place(1.0) == 1.0
     assert {"90%", "99%", "99.9%"} <= {name for _, name in axis.ticks()}
     assert [name for _, name in linear_axis("rounds", [0, 20]).ticks()] == ["0", "5", "10", "15", "20"]
+    assert len(log_axis("loss", [0.051, 0.068]).ticks()) >= 2
     for values in ([1.0], [0.5], [0.0, 1.0]):
         axis = accuracy_axis("accuracy", values)
         assert all(0 <= axis.place(value) <= 1 for value in values)

@@ -59,6 +59,7 @@ def log_axis(label: str, values: Iterable[float], margin: float = 0.0) -> Axis:
     more = (high / low) ** margin
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**decade for digit in (1, 3, 2, 5) for decade in decades]
+    ticks += linear_axis(label, [low, high]).candidates  # a short axis may have none of those
     return Axis(label, low / more, high * more, math.log10, ticks, compact)
 
 
