@@ -42,8 +42,7 @@ class Wishes:
     #: Confusion matrix and worst images, which need the data.
     images: bool = True
     places: Places = field(default_factory=Places)
-    #: Seconds after which the page reloads itself while training goes on, without what needs the networks;
-    #: 0: it does not.
+    #: Seconds after which the page reloads itself; it then leaves out what needs the networks. 0: it does not.
     refresh: int = 0
 
 
@@ -99,13 +98,12 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
     groups = collection.groups
     runs = [(group, run) for group in groups for run in group.runs]
     best = next((Best(run, group) for group, run in runs if run is collection.best), None)
-    reloading = wishes.refresh if collection.running else 0
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     facts: dict[str, Any] = {
         "collection": collection,
         "version": __version__,
         "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
-        "refresh": reloading,
+        "refresh": wishes.refresh,
         "statuses": Counter(run.status for run in collection.runs).most_common(),
         "best": best,
         "ranking": sorted((g for g in groups if g.ranked), key=lambda g: -(g.test_accuracy or 0.0)),
@@ -127,7 +125,7 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         "embeddings": None,
         "mistakes": None,
     }
-    if best is not None and not reloading:
+    if best is not None and not wishes.refresh:
         members = _best_of_each_genotype(runs, best)
         facts["kernels"] = _part(lambda: _kernels(members, plugins))
         facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
