@@ -42,7 +42,7 @@ class Wishes:
     #: Confusion matrix and worst images, which need the data.
     images: bool = True
     places: Places = field(default_factory=Places)
-    #: Seconds after which the page reloads itself; it then leaves out what needs the networks. 0: it does not.
+    #: Seconds after which the page reloads itself, and then lacks what needs the networks; 0: it does not.
     refresh: int = 0
 
 
