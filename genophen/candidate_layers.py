@@ -82,11 +82,12 @@ class ChannelFactors:
         """
         mix, kernels = self.mix[candidates], self.kernels[candidates]
         x = x if x.dim() == 5 else x.expand(len(mix), *x.shape)
+        biases = [None] * len(mix) if bias is None else bias.expand(len(mix), -1)
+        settings = (conv.stride, conv.padding, conv.dilation)
         outputs = [
-            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], None, conv.stride, conv.padding, conv.dilation)
-            for p in range(len(mix))
+            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], biases[p], *settings) for p in range(len(mix))
         ]
-        return _with_bias(_stacked(outputs), bias)
+        return _stacked(outputs)
 
 
 def find_factors(weights: Tensor) -> ChannelFactors | None:
@@ -127,14 +128,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> T
     x: (P, N, C_in, H, W); weight: (P, C_out, C_in / groups, kh, kw); bias: (P, C_out), (C_out,) or None.
     """
     if x.device.type == "cpu":  # where a grouped convolution does one group after the other, only slower
-        outputs = [
-            F.conv2d(x[p], weight[p], None, conv.stride, conv.padding, conv.dilation, conv.groups)
-            for p in range(len(weight))
-        ]
-        output = _stacked(outputs)
-    else:
-        output = grouped_conv2d(x, weight, conv)
-    return _with_bias(output, bias)
+        biases = [None] * len(weight) if bias is None else bias.expand(len(weight), -1)
+        settings = (conv.stride, conv.padding, conv.dilation, conv.groups)
+        return _stacked([F.conv2d(x[p], weight[p], biases[p], *settings) for p in range(len(weight))])
+    output = grouped_conv2d(x, weight, conv)
+    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
 
 
 def _stacked(outputs: list[Tensor]) -> Tensor:
@@ -142,10 +140,6 @@ def _stacked(outputs: list[Tensor]) -> Tensor:
     if outputs[0].is_contiguous(memory_format=torch.channels_last):
         return torch.stack([output.permute(0, 2, 3, 1) for output in outputs]).permute(0, 1, 4, 2, 3)
     return torch.stack(outputs)
-
-
-def _with_bias(output: Tensor, bias: Tensor | None) -> Tensor:
-    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
 
 
 def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
