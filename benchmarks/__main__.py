@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks import generation, growth, population, startup, training_round, training_step
@@ -17,10 +18,10 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     "generation": (generation.tables, 300),
     "data": (training_round.data_tables, 30),
     "startup": (startup.tables, 7),
-    "growth": (growth.tables, 20),
+    **{f"step-{name}": (partial(training_step.tables, name), 200) for name in training_step.CASES},
     "population": (population.tables, 6),
     "round": (training_round.tables, 12),
-    "training-step": (training_step.tables, 200),
+    "growth": (growth.tables, 20),
 }
 
 

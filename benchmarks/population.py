@@ -1,7 +1,7 @@
 """Time a candidate: a whole population at once, beside one candidate after the other.
 
 MNIST network, Hyper4_4, batch of 1,000 images, forward passes and losses. All contestants see the same
-images, in turn; the others are timed on the first 32 candidates, since they need the same time for each:
+images, in turn; the others are timed on the first 16 candidates, since they need the same time for each:
 
 - genophen: `Population.losses`;
 - loop: each candidate written into the same phenotype, which then runs on the batch;
@@ -39,7 +39,7 @@ IMAGES = 1000
 ROOT = Path(__file__).parent.parent
 PREFIX, JAX = "loop, prefix kept", "evosax with JAX"
 #: Candidates on which the contestants that loop are timed.
-LOOPED = 32
+LOOPED = 16
 
 
 class _Candidate(nn.Module):

@@ -139,8 +139,10 @@ class Plan:
         if node in self._factors:
             assert isinstance(module, nn.Conv2d)
             x = values[node.all_input_nodes[0]]
-            x = x.stacked if isinstance(x, Varying) else x
-            return Varying(self._factors[node].convolve(x, candidates, own.get("bias", module.bias), module))
+            x = x.stacked if isinstance(x, Varying) else x.expand(len(own["weight"]), *x.shape)
+            if x.dim() == 5:
+                bias = own.get("bias", module.bias)
+                return Varying(self._factors[node].convolve(x, candidates, bias, module))
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         if node.op == "call_method":
             function: Any = getattr(Tensor, str(node.target), None)

@@ -76,12 +76,11 @@ class ChannelFactors:
     kernels: Tensor  # (P, C_out, R, kh, kw)
 
     def convolve(self, x: Tensor, candidates: slice, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
-        """The candidates' convolutions, (P', N, C_out, H', W'): of x (P', N, C_in, H, W) or (N, C_in, H, W).
+        """The candidates' convolutions, (P', N, C_out, H', W'), of their images x (P', N, C_in, H, W).
 
         bias: (P', C_out), (C_out,) or None.
         """
         mix, kernels = self.mix[candidates], self.kernels[candidates]
-        x = x if x.dim() == 5 else x.expand(len(mix), *x.shape)
         biases = [None] * len(mix) if bias is None else bias.expand(len(mix), -1)
         settings = (conv.stride, conv.padding, conv.dilation)
         outputs = [

@@ -43,7 +43,7 @@ def test_the_contestants_find_the_same_losses(scope: str) -> None:
 def test_whatever_generates_weights_writes_the_same_shapes_and_the_loop_the_same_weights() -> None:
     from benchmarks.generation import contestants
 
-    written = {name: generate() for name, generate in contestants(4)[0].items()}
+    written = {name: generate() for name, generate in contestants(False, 4)[0].items()}
     shapes = {name: {n: w.shape for n, w in weights.items()} for name, weights in written.items()}
     assert all(value == shapes["genophen"] for value in shapes.values())
     for name, weight in written["genophen"].items():
