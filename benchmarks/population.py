@@ -18,7 +18,6 @@ import logging
 import resource
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ import genophen
 from benchmarks.networks import INSTALL
 from benchmarks.population_jax import jax_losses
 from benchmarks.table import Table
-from benchmarks.timing import against
+from benchmarks.timing import against, clock
 from genophen.plugins import load_plugins
 from genophen.population import BLOCK_BYTES
 
@@ -144,11 +143,11 @@ def measure(calls: Mapping[str, Callable[[], Tensor]], repetitions: int) -> dict
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for repetition in range(repetitions + 1):
         for name, evaluate in calls.items():
-            started = time.perf_counter()
+            started = clock()
             with torch.no_grad():
                 losses = evaluate()
             if repetition:
-                seconds[name].append((time.perf_counter() - started) / len(losses))
+                seconds[name].append((clock() - started) / len(losses))
     return seconds
 
 

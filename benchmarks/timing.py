@@ -12,6 +12,7 @@ import torch
 
 #: Seconds that a turn takes at least: shorter calls are repeated within it, for the clock's sake.
 SHORTEST_TURN = 0.002
+_processor_time = False
 
 
 @dataclass(frozen=True)
@@ -81,10 +82,24 @@ def timed(call: Callable[[], object], repeats: int = 1) -> float:
         end.record()
         torch.cuda.synchronize()
         return float(start.elapsed_time(end)) / 1000 / repeats
-    started = time.perf_counter()
+    started = clock()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - started) / repeats
+    return (clock() - started) / repeats
+
+
+def clock() -> float:
+    """Seconds, of the wall's clock or, where `use_processor_time` was called, of the process's own."""
+    return time.process_time() if _processor_time else time.perf_counter()
+
+
+def use_processor_time() -> None:
+    """Count this process's own processor time: for one thread, on a machine that others use at the same time.
+
+    What other processes do for it, such as a DataLoader's workers, is left out.
+    """
+    global _processor_time  # noqa: PLW0603
+    _processor_time = True
 
 
 def _repeats(call: Callable[[], object]) -> int:

@@ -17,7 +17,7 @@ from benchmarks.networks import (
 from benchmarks.table import Table
 from benchmarks.timing import compare
 
-#: For each architecture images in a batch, embedding_dim, highest ratio of a training step to the plain one's.
+#: For each architecture images in a batch, embedding_dim, highest ratio of a training step to plain's.
 CASES = {
     "vgg-block3": (128, 16, 1.05),
     "vgg-block2": (128, 16, 1.05),
