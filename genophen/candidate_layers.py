@@ -82,9 +82,9 @@ class ChannelFactors:
         """
         mix, kernels = self.mix[candidates], self.kernels[candidates]
         biases = [None] * len(mix) if bias is None else bias.expand(len(mix), -1)
-        settings = (conv.stride, conv.padding, conv.dilation)
         outputs = [
-            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], biases[p], *settings) for p in range(len(mix))
+            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], biases[p], conv.stride, conv.padding, conv.dilation)
+            for p in range(len(mix))
         ]
         return _stacked(outputs)
 
@@ -128,8 +128,11 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> T
     """
     if x.device.type == "cpu":  # where a grouped convolution does one group after the other, only slower
         biases = [None] * len(weight) if bias is None else bias.expand(len(weight), -1)
-        settings = (conv.stride, conv.padding, conv.dilation, conv.groups)
-        return _stacked([F.conv2d(x[p], weight[p], biases[p], *settings) for p in range(len(weight))])
+        outputs = [
+            F.conv2d(x[p], weight[p], biases[p], conv.stride, conv.padding, conv.dilation, conv.groups)
+            for p in range(len(weight))
+        ]
+        return _stacked(outputs)
     output = grouped_conv2d(x, weight, conv)
     return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
 
