@@ -6,13 +6,12 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import torch
 
 from benchmarks.table import Table
-from benchmarks.timing import Comparison, against
+from benchmarks.timing import Comparison, against, command_seconds
 
 ROOT = Path(__file__).parent.parent
 ONE_STEP = "run examples/digits.toml --set training.rounds=1 --set training.batch_size=1197 --out"
@@ -28,11 +27,12 @@ LIMITS = {"genophen --help": 0.3, "genophen params": 3.0}
 def tables(repetitions: int) -> list[Table]:
     seconds: dict[str, list[float]] = {"python": [], **{name: [] for name in COMMANDS}}
     for _ in range(repetitions):
-        seconds["python"].append(_seconds([sys.executable, "-c", "pass"]))
+        seconds["python"].append(command_seconds([sys.executable, "-c", "pass"], ROOT))
         for name, arguments in COMMANDS.items():
             with tempfile.TemporaryDirectory() as folder:
                 out = [str(Path(folder) / "run")] if arguments[-1] == "--out" else []
-                seconds[name].append(_seconds([sys.executable, "-m", "genophen", *arguments, *out]))
+                command = [sys.executable, "-m", "genophen", *arguments, *out]
+                seconds[name].append(command_seconds(command, ROOT))
     rows = [against(name, values, seconds["python"]) for name, values in seconds.items()]
     notes = [_limit_note(row) for row in rows if row.name in LIMITS]
     return [Table("start-up", rows, notes=notes), _memory()]
@@ -43,12 +43,6 @@ def _limit_note(row: Comparison) -> str:
     return (
         f"{row.name}: {row.seconds:.2f} s, under {limit:g} s: {'met' if row.seconds < limit else 'missed'}."
     )
-
-
-def _seconds(command: list[str]) -> float:
-    started = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
-    return time.perf_counter() - started
 
 
 def _memory() -> Table:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+import resource
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -91,6 +94,18 @@ def timed(call: Callable[[], object], repeats: int = 1) -> float:
 def clock() -> float:
     """Seconds, of the wall's clock or, where `use_processor_time` was called, of the process's own."""
     return time.process_time() if _processor_time else time.perf_counter()
+
+
+def command_seconds(command: list[str], folder: Path) -> float:
+    """Seconds that a command takes, run in `folder`, by the same clock."""
+    before, started = _of_children(), time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, cwd=folder)
+    return _of_children() - before if _processor_time else time.perf_counter() - started
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def use_processor_time() -> None:
