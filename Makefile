@@ -1,6 +1,7 @@
 # make demo      set up, then train on the embedded digits
 # make test      set up, then every check: lint, format, types, tests
 # make test-all  the same with the tests that take minutes
+# make bench     set up, then measure speed beside others (minutes)
 # make setup     the environment alone, in .venv
 
 PYTHON ?= python3

@@ -1,44 +1,44 @@
-"""Candidate evaluations per second: a whole population at once, beside one candidate after the other.
-
-    python -m benchmarks.population [candidates]
+"""Time a candidate: a whole population at once, beside one candidate after the other.
 
 MNIST network, Hyper4_4, batch of 1,000 images, forward passes and losses. All contestants see the same
-images, in turn; those that take one candidate after the other are timed on the first 32, since they need the
-same time for each. The ratio is the median over the repetitions:
+images, in turn; the others are timed on the first 16 candidates, since they need the same time for each:
 
 - genophen: `Population.losses`;
 - loop: each candidate written into the same phenotype, which then runs on the batch;
 - loop, prefix kept: the same, with what precedes the first expressed layer computed once for all (by hand);
-- evotorch: a `SupervisedNE` problem, evotorch's own path for such networks.
+- evotorch: a `SupervisedNE` problem, evotorch's own path for such networks;
+- JAX: the network written in JAX, compiled, mapped over candidates with `vmap`, as evosax's users do.
 
-Images are random: what is measured is time. A floor beside these figures: the time to write and read
-once, in main memory, the response of each candidate's expressed layer.
+Images are random: what is measured is time.
 """
 
 from __future__ import annotations
 
 import logging
 import resource
-import statistics
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genophen
-from genophen.environment import machine, package_versions
+from benchmarks.networks import INSTALL
+from benchmarks.population_jax import jax_losses
+from benchmarks.table import Table
+from benchmarks.timing import against, clock
 from genophen.plugins import load_plugins
 from genophen.population import BLOCK_BYTES
 
 IMAGES = 1000
-REPETITIONS = 3
+ROOT = Path(__file__).parent.parent
+PREFIX, JAX = "loop, prefix kept", "evosax with JAX"
 #: Candidates on which the contestants that loop are timed.
-LOOPED = 32
+LOOPED = 16
 
 
 class _Candidate(nn.Module):
@@ -81,12 +81,14 @@ def contestants(scope: str, count: int, images: int) -> dict[str, Callable[[], T
             losses.append(F.cross_entropy(network[4:](hidden), labels))
         return torch.stack(losses)
 
-    return {
+    found = {
         "genophen": lambda: population.losses(candidates, x, labels),
         "loop": loop,
-        "loop, prefix kept": loop_prefix,
+        PREFIX: loop_prefix,
         "evotorch": _evotorch(_Candidate(phenotype, population), candidates, x, labels),
     }
+    with_jax = jax_losses(phenotype, population, candidates, x, labels)
+    return found | ({JAX: with_jax} if with_jax else {})
 
 
 def _phenotype() -> genophen.Phenotype:
@@ -116,65 +118,53 @@ def _evotorch(network: nn.Module, candidates: Tensor, x: Tensor, labels: Tensor)
     return evaluate
 
 
-def measure(scope: str, count: int) -> dict[str, list[float]]:
-    """Seconds a candidate of each contestant, one number a repetition, after one of warming up."""
-    together, looped = contestants(scope, count, IMAGES), contestants(scope, min(count, LOOPED), IMAGES)
-    runs = {name: (together if name == "genophen" else looped)[name] for name in together}
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(REPETITIONS + 1):
-        for name, evaluate in runs.items():
-            started = time.perf_counter()
+def tables(repetitions: int, count: int = 256) -> list[Table]:
+    found = []
+    for scope in ("embeddings", "genotype"):
+        together, few = contestants(scope, count, IMAGES), contestants(scope, min(count, LOOPED), IMAGES)
+        calls = {name: (together if name == "genophen" else few)[name] for name in together}
+        seconds = measure(calls, repetitions)
+        rows = [against(name, values, seconds["genophen"]) for name, values in seconds.items()]
+        aims = {PREFIX: 1.3, **{n: 1.0 for n in calls if n not in ("genophen", PREFIX)}}
+        absent = [] if JAX in calls else [f"{JAX}: {INSTALL}"]
+        title = f"a candidate of {count}, {IMAGES} images, mnist-cnn, Hyper4_4: {scope} vary"
+        found.append(Table(title, rows, at_least=aims, notes=absent))
+    peaks = {f"{mb} MiB a block": peak_memory(mb, count) for mb in (BLOCK_BYTES // 2**20, 256)}
+    notes = [
+        f"peak memory of {count} candidates, above that of one, {name}: {peak:.0f} MiB"
+        for name, peak in peaks.items()
+    ]
+    found[-1].notes = [*found[-1].notes, *notes]
+    return found
+
+
+def measure(calls: Mapping[str, Callable[[], Tensor]], repetitions: int) -> dict[str, list[float]]:
+    """Seconds a candidate, one number a repetition, in turn, after one of warming up."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for repetition in range(repetitions + 1):
+        for name, evaluate in calls.items():
+            started = clock()
             with torch.no_grad():
                 losses = evaluate()
-            seconds[name].append((time.perf_counter() - started) / len(losses))
-    return {name: values[1:] for name, values in seconds.items()}
-
-
-def bandwidth_floor() -> float:
-    """Seconds a candidate to write and read its responses (N, 16, 14, 14) once."""
-    response = torch.zeros(IMAGES, 16, 14, 14)
-    copy = torch.empty_like(response)
-    copy.copy_(response)
-    started = time.perf_counter()
-    for _ in range(20):
-        copy.copy_(response)
-    return (time.perf_counter() - started) / 20
+            if repetition:
+                seconds[name].append((clock() - started) / len(losses))
+    return seconds
 
 
 def peak_memory(block_mb: int, count: int) -> float:
-    """MiB that an evaluation takes above what the process has before it, in a process of its own."""
-    code = f"from benchmarks.population import print_peak; print_peak({block_mb}, {count})"
-    return float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout)
+    """MiB that `count` candidates take above one, each in a process of its own."""
+    peaks = []
+    for candidates in (1, count):
+        code = f"from benchmarks.population import print_peak; print_peak({block_mb}, {candidates})"
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
+        peaks.append(float(done.stdout))
+    return peaks[1] - peaks[0]
 
 
 def print_peak(block_mb: int, count: int) -> None:
     phenotype = _phenotype()
     population = genophen.Population(phenotype, phenotype.genes("genotype"), block_bytes=block_mb * 2**20)
     images, labels = torch.randn(IMAGES, 1, 28, 28), torch.randint(0, 10, (IMAGES,))
-    population.losses(population.center().repeat(2, 1), images[:4], labels[:4])
     candidates = population.center() + 0.1 * torch.randn(count, population.num_genes)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     population.losses(candidates, images, labels)
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-
-
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 256
-    about = machine(torch.device("cpu"))
-    print(f"{about['processor']}, {about['threads']} threads, torch {package_versions()['torch']}")
-    print(f"mnist-cnn, Hyper4_4, {count} candidates, {IMAGES} images, {REPETITIONS} repetitions in turn")
-    print(f"{'genes':<11} {'contestant':<18} {'evaluations a second':>21} {'genophen is faster':>19}")
-    for scope in ("embeddings", "genotype"):
-        seconds = measure(scope, count)
-        for name, values in seconds.items():
-            ratio = statistics.median(v / ours for v, ours in zip(values, seconds["genophen"], strict=True))
-            print(f"{scope:<11} {name:<18} {1 / statistics.median(values):>21.1f} {ratio:>18.2f}x")
-    print(f"bandwidth floor: {1 / bandwidth_floor():.0f} evaluations a second")
-    for block_mb in (BLOCK_BYTES // 2**20, 256):
-        print(
-            f"peak memory at {block_mb} MiB a block: {peak_memory(block_mb, count):.0f} MiB above the start"
-        )
-
-
-if __name__ == "__main__":
-    main()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -1,6 +1,4 @@
-"""Seconds of a training round, beside plain PyTorch on the same network in the same run.
-
-    python -m benchmarks.training_round [steps]
+"""Training on real paths: batches alone, and whole rounds, beside plain PyTorch in the same run.
 
 Chunks of steps alternate between the contestants, so that the machine's moods meet all alike:
 
@@ -8,15 +6,13 @@ Chunks of steps alternate between the contestants, so that the machine's moods m
 - plain: the same network with ordinary weights, channels-last, the same batches, torch's Adam;
 - DataLoader: the same network, contiguous, with torch's DataLoader and torchvision's transforms.
 
-Images are random: what is measured is time. Medians of the chunks; the ratio is the median of chunk ratios.
+Images are random: what is measured is time.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,18 +22,25 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
 
+from benchmarks.table import Table
+from benchmarks.timing import compare
 from genophen.augmentation import Augmentation
 from genophen.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.dataset import Data, Split
-from genophen.environment import machine, package_versions
 from genophen.optimizer import Context
 from genophen.options import Options
 from genophen.phenotype import compile_phenotype
 from genophen.plugins import load_plugins
 
 #: Architecture, training images of its data set, batch size, padding, flip, embedding_dim: as in examples/.
-CASES = [("mnist-cnn", 55_000, 250, 1, False, 4), ("vgg-block3", 45_000, 128, 2, True, 16)]
+CASES = [
+    ("mnist-cnn", 55_000, 250, 1, False, 4),
+    ("vgg-block1", 45_000, 128, 2, True, 16),
+    ("vgg-block2", 45_000, 128, 2, True, 16),
+    ("vgg-block3", 45_000, 128, 2, True, 16),
+]
 CHUNK = 5
+Case = tuple[str, int, int, int, bool, int]
 
 
 class _Images(TorchDataset[Any]):
@@ -61,6 +64,38 @@ def _endless(loader: DataLoader[Any]) -> Iterator[Any]:
         yield from loader
 
 
+def _split(shape: tuple[int, int, int], images: int) -> tuple[Split, Normalization]:
+    """Random images, and a normalization for them."""
+    split = Split(torch.randint(0, 256, (images, *shape), dtype=torch.uint8), torch.randint(0, 10, (images,)))
+    middle = torch.full((shape[0], 1, 1), 128.0)
+    return split, Normalization(middle, middle / 2, torch.channels_last)
+
+
+def _batches(case: Case, split: Split, normalization: Normalization) -> TrainBatches:
+    _, _, batch_size, padding, flip, _ = case
+    augmentation, shape = Augmentation(padding=padding, flip=flip), tuple(split.images.shape[1:])
+    return TrainBatches(split, normalization, shape, batch_size, augmentation, torch.Generator())
+
+
+def _loader(case: Case, split: Split, workers: int) -> Iterator[Any]:
+    _, _, batch_size, padding, flip, _ = case
+    images = _Images(split, padding, flip)
+    return _endless(DataLoader(images, batch_size, shuffle=True, num_workers=workers))
+
+
+def batch_sources(case: Case, images: int) -> dict[str, Callable[[], object]]:
+    """What gives the next batch, each time it is called."""
+    shape = load_plugins().get("architecture", case[0]).cls.input_shape
+    split, normalization = _split(shape, images)
+    batches = _batches(case, split, normalization)
+    inside, workers = _loader(case, split, workers=0), _loader(case, split, workers=2)
+    return {
+        "genophen": batches.next,
+        "DataLoader": lambda: next(inside),
+        "DataLoader, 2 workers": lambda: next(workers),
+    }
+
+
 def _plain_step(network: nn.Module, next_batch: Callable[[], Any]) -> Callable[[], None]:
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
 
@@ -74,20 +109,16 @@ def _plain_step(network: nn.Module, next_batch: Callable[[], Any]) -> Callable[[
     return step
 
 
-def contestants(case: tuple[str, int, int, int, bool, int], images: int) -> dict[str, Callable[[], None]]:
+def contestants(case: Case, images: int) -> dict[str, Callable[[], None]]:
     """A step function for each contestant, on `images` random images."""
-    name, _, batch_size, padding, flip, embedding_dim = case
+    name, embedding_dim = case[0], case[-1]
     plugins = load_plugins()
     architecture = plugins.get("architecture", name).cls()
     shape = architecture.input_shape
-    split = Split(torch.randint(0, 256, (images, *shape), dtype=torch.uint8), torch.randint(0, 10, (images,)))
-    augmentation = Augmentation(padding=padding, flip=flip)
-
-    middle = torch.full((shape[0], 1, 1), 128.0)
-    normalization = Normalization(middle, middle / 2, torch.channels_last)
+    split, normalization = _split(shape, images)
 
     def batches() -> TrainBatches:
-        return TrainBatches(split, normalization, shape, batch_size, augmentation, torch.Generator())
+        return _batches(case, split, normalization)
 
     cls = plugins.get("genotype", "hypernetwork").cls
     phenotype = compile_phenotype(
@@ -107,45 +138,37 @@ def contestants(case: tuple[str, int, int, int, bool, int], images: int) -> dict
             generator=torch.Generator(),
         )
     )
-    loader = _endless(DataLoader(_Images(split, padding, flip), batch_size, shuffle=True, num_workers=2))
+    loader = _loader(case, split, workers=2)
     return {
-        "genophen": lambda: adam.step() and None,
         "plain": _plain_step(architecture.build().to(memory_format=torch.channels_last), batches().next),
+        "genophen": lambda: adam.step() and None,
         "DataLoader": _plain_step(architecture.build(), lambda: next(loader)),
     }
 
 
-def measure(case: tuple[str, int, int, int, bool, int], chunks: int) -> dict[str, list[float]]:
-    """Seconds a step of each contestant, one number a chunk, after a chunk of warming up."""
-    steps = contestants(case, images=20_000)
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(chunks + 1):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            for _ in range(CHUNK):
-                step()
-            seconds[name].append((time.perf_counter() - started) / CHUNK)
-    return {name: values[1:] for name, values in seconds.items()}
-
-
-def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 150
-    about = machine(torch.device("cpu"))
-    print(f"{about['processor']}, {about['threads']} threads, torch {package_versions()['torch']}")
-    print(f"{steps} steps each, in chunks of {CHUNK} in turn")
-    print(
-        f"{'architecture':<12} {'contestant':<11} {'ms a step':>10} {'s a round':>10} {'ratio to plain':>15}"
-    )
+def tables(pairs: int) -> list[Table]:
+    """The time of a round, from chunks of steps in turn."""
+    found = []
     for case in CASES:
-        seconds = measure(case, max(1, steps // CHUNK))
-        for name, values in seconds.items():
-            ratios = [ours / plain for ours, plain in zip(values, seconds["plain"], strict=True)]
-            step, per_round = statistics.median(values), case[1] / case[2]
-            print(
-                f"{case[0]:<12} {name:<11} {step * 1e3:>10.1f} {step * per_round:>10.1f} "
-                f"{statistics.median(ratios):>15.3f}"
-            )
+        steps = contestants(case, images=20_000)
+        chunks = {name: partial(_chunk, step) for name, step in steps.items()}
+        share = CHUNK / (case[1] / case[2])  # of a round, in a chunk
+        rows = compare(chunks, "plain", pairs, per_call=share)
+        found.append(Table(f"a training round: {case[0]}, {case[1]:,} images, batch {case[2]}", rows))
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def data_tables(pairs: int) -> list[Table]:
+    """The time of a batch alone: taken, augmented, normalised, handed over."""
+    found = []
+    for case in (CASES[0], CASES[-1]):
+        sources = batch_sources(case, images=20_000)
+        least = {name: 10.0 for name in sources if name.startswith("DataLoader")}
+        title = f"a batch of {case[2]}, padding {case[3]}, flips {case[4]}: {case[0]}"
+        found.append(Table(title, compare(sources, "genophen", pairs), at_least=least))
+    return found
+
+
+def _chunk(step: Callable[[], None]) -> None:
+    for _ in range(CHUNK):
+        step()

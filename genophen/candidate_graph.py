@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from genophen.candidate_calls import CannotFoldError, Varying, call_for_all
-from genophen.candidate_layers import KernelBasis, find_basis
+from genophen.candidate_layers import ChannelFactors, KernelBasis, find_basis, find_factors
 
 
 class _Tracer(fx.Tracer):
@@ -88,6 +88,7 @@ class Plan:
             if self._own(node) or any(source in self._varying for source in node.all_input_nodes):
                 self._varying.add(node)
         self._bases = self._find_bases()
+        self._factors = self._find_factors()
         #: Numbers in the largest tensor needed so far: of an image for all, of an image for one candidate.
         self.largest_shared = self.largest = 1.0
 
@@ -135,6 +136,13 @@ class Plan:
         if node in self._bases:
             bias = own.get("bias", getattr(module, "bias", None))
             return Varying(self._bases[node].combine(values[node], candidates, bias))
+        if node in self._factors:
+            assert isinstance(module, nn.Conv2d)
+            x = values[node.all_input_nodes[0]]
+            x = x.stacked if isinstance(x, Varying) else x.expand(len(own["weight"]), *x.shape)
+            if x.dim() == 5:
+                bias = own.get("bias", module.bias)
+                return Varying(self._factors[node].convolve(x, candidates, bias, module))
         args, kwargs = fx.map_arg((node.args, node.kwargs), lambda source: values[source])
         if node.op == "call_method":
             function: Any = getattr(Tensor, str(node.target), None)
@@ -159,14 +167,31 @@ class Plan:
     def _find_bases(self) -> dict[fx.Node, KernelBasis]:
         """Bases for the varying convolutions whose input is the same for all candidates."""
         bases = {}
-        for node in self._nodes:
-            module = self._graph.modules.get(str(node.target)) if node.op == "call_module" else None
-            plain = type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros"
-            if plain and "weight" in self._own(node) and self._varying.isdisjoint(node.all_input_nodes):
+        for node in self._varying_convolutions():
+            if self._varying.isdisjoint(node.all_input_nodes):
                 basis = find_basis(self._own(node)["weight"])
                 if basis is not None:
                     bases[node] = basis
         return bases
+
+    def _find_factors(self) -> dict[fx.Node, ChannelFactors]:
+        """Factors for the other varying convolutions, on a CPU, where each candidate has its own anyway."""
+        factors = {}
+        for node in self._varying_convolutions():
+            weights = self._own(node)["weight"]
+            if node not in self._bases and weights.device.type == "cpu":
+                found = find_factors(weights)
+                if found is not None:
+                    factors[node] = found
+        return factors
+
+    def _varying_convolutions(self) -> Iterator[fx.Node]:
+        """The plain convolutions, of images or candidates' images alone, whose weights vary."""
+        for node in self._nodes:
+            module = self._graph.modules.get(str(node.target)) if node.op == "call_module" else None
+            plain = type(module) is nn.Conv2d and module.groups == 1 and module.padding_mode == "zeros"
+            if plain and "weight" in self._own(node) and len(node.all_input_nodes) == 1:
+                yield node
 
 
 def _attribute(network: nn.Module, name: str) -> Any:

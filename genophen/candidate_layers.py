@@ -68,20 +68,80 @@ def find_basis(weights: Tensor) -> KernelBasis | None:
     return KernelBasis(kernels.to(weights.dtype), coefficients.to(weights.dtype).contiguous())
 
 
+@dataclass(frozen=True)
+class ChannelFactors:
+    """P candidates' kernels on fewer channels, K[p, o, c] = sum_r kernels[p, o, r] mix[p, r, c]."""
+
+    mix: Tensor  # (P, R, C_in, 1, 1)
+    kernels: Tensor  # (P, C_out, R, kh, kw)
+
+    def convolve(self, x: Tensor, candidates: slice, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
+        """The candidates' convolutions, (P', N, C_out, H', W'), of their images x (P', N, C_in, H, W).
+
+        bias: (P', C_out), (C_out,) or None.
+        """
+        mix, kernels = self.mix[candidates], self.kernels[candidates]
+        biases = [None] * len(mix) if bias is None else bias.expand(len(mix), -1)
+        outputs = [
+            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], biases[p], conv.stride, conv.padding, conv.dilation)
+            for p in range(len(mix))
+        ]
+        return _stacked(outputs)
+
+
+def find_factors(weights: Tensor) -> ChannelFactors | None:
+    """Factors of kernels (P, C_out, C_in, kh, kw) that save half of the work; None where there are none.
+
+    A generator whose hidden width is d writes basic kernels of rank d + 1 over their input channels.
+    """
+    c_out, c_in, kh, kw = weights.shape[1:]
+    most = c_in * c_out * kh * kw // (2 * (c_out * kh * kw + c_in))
+    if most < 1 or not bool(torch.isfinite(weights).all()) or _rank(weights[:1]) > most:
+        return None
+    rank = _rank(weights)
+    if rank > most:
+        return None
+    rows = _channel_rows(weights)  # (P, C_in, C_out kh kw)
+    directions = torch.linalg.eigh(rows @ rows.mT)[1][:, :, -rank:].mT  # (P, R, C_in)
+    kernels = (directions @ rows).unflatten(2, (c_out, kh, kw)).transpose(1, 2)  # (P, C_out, R, kh, kw)
+    mix, kernels = directions[..., None, None].to(weights.dtype), kernels.to(weights.dtype)
+    return ChannelFactors(mix.contiguous(), kernels.contiguous())
+
+
+def _channel_rows(weights: Tensor) -> Tensor:
+    """Kernels (P, C_out, C_in, kh, kw) as matrices (P, C_in, C_out kh kw) in double precision."""
+    return weights.detach().transpose(1, 2).flatten(2).double()
+
+
+def _rank(weights: Tensor) -> int:
+    """The highest rank over input channels of kernels (P, C_out, C_in, kh, kw), up to rounding."""
+    rows = _channel_rows(weights)
+    squares = torch.linalg.eigvalsh(rows @ rows.mT).clamp_min(0)  # (P, C_in), of the singular values
+    left_out = squares.cumsum(1).sqrt()
+    return int((left_out > _TOLERANCE * left_out[:, -1:]).sum(1).max().clamp_min(1))
+
+
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
     """Candidate p's convolution on its images: (P, N, C_out, H', W').
 
     x: (P, N, C_in, H, W); weight: (P, C_out, C_in / groups, kh, kw); bias: (P, C_out), (C_out,) or None.
     """
     if x.device.type == "cpu":  # where a grouped convolution does one group after the other, only slower
+        biases = [None] * len(weight) if bias is None else bias.expand(len(weight), -1)
         outputs = [
-            F.conv2d(x[p], weight[p], None, conv.stride, conv.padding, conv.dilation, conv.groups)
+            F.conv2d(x[p], weight[p], biases[p], conv.stride, conv.padding, conv.dilation, conv.groups)
             for p in range(len(weight))
         ]
-        output = torch.stack(outputs)
-    else:
-        output = grouped_conv2d(x, weight, conv)
+        return _stacked(outputs)
+    output = grouped_conv2d(x, weight, conv)
     return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
+
+
+def _stacked(outputs: list[Tensor]) -> Tensor:
+    """Outputs (N, C, H, W) as one (P, N, C, H, W), each as it lies in memory."""
+    if outputs[0].is_contiguous(memory_format=torch.channels_last):
+        return torch.stack([output.permute(0, 2, 3, 1) for output in outputs]).permute(0, 1, 4, 2, 3)
+    return torch.stack(outputs)
 
 
 def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:

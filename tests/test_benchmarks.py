@@ -1,32 +1,74 @@
-"""The benchmarks' code runs; what it measures is not looked at here."""
+"""The benchmarks' code runs, and its contestants do the same work; the times are not looked at here."""
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT
 
 
-@pytest.mark.filterwarnings("ignore")  # DataLoader workers fork a process that has threads
-def test_the_contestants_take_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.delitem(sys.modules, "benchmarks", raising=False)
-    from benchmarks.training_round import CASES, contestants
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        monkeypatch.delitem(sys.modules, name)
+
+
+@pytest.mark.filterwarnings("ignore")  # DataLoader workers fork a process that has threads
+def test_the_contestants_take_steps_and_batches() -> None:
+    from benchmarks.training_round import CASES, batch_sources, contestants
 
     for step in contestants(CASES[0], images=600).values():
         step()
+    shapes = {name: next_batch()[0].shape for name, next_batch in batch_sources(CASES[0], 600).items()}
+    assert set(shapes.values()) == {torch.Size([250, 1, 28, 28])}
 
 
 @pytest.mark.parametrize("scope", ["embeddings", "genotype"])
 @pytest.mark.filterwarnings("ignore")  # evotorch's
-def test_the_contestants_find_the_same_losses(monkeypatch: pytest.MonkeyPatch, scope: str) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
-    monkeypatch.delitem(sys.modules, "benchmarks", raising=False)
+def test_the_contestants_find_the_same_losses(scope: str) -> None:
     from benchmarks.population import contestants
 
     with torch.no_grad():
         losses = {name: evaluate() for name, evaluate in contestants(scope, 6, images=20).items()}
     for name, values in losses.items():
         torch.testing.assert_close(values, losses["loop"], rtol=1e-4, atol=1e-4, msg=name)
+
+
+@pytest.mark.filterwarnings("ignore")  # the peers'
+def test_whatever_generates_weights_writes_the_same_shapes_and_the_loop_the_same_weights() -> None:
+    from benchmarks.generation import contestants
+
+    written = {name: generate() for name, generate in contestants(False, 4)[0].items()}
+    shapes = {name: {n: w.shape for n, w in weights.items()} for name, weights in written.items()}
+    assert all(value == shapes["genophen"] for value in shapes.values())
+    for name, weight in written["genophen"].items():
+        torch.testing.assert_close(written["block loop"][name], weight, rtol=1e-4, atol=1e-5)
+
+
+def test_a_slower_contestant_shows_and_a_target_is_judged_by_the_interval(tmp_path: Path) -> None:
+    from benchmarks.table import Table, save
+    from benchmarks.timing import against, compare, median_interval
+
+    values = [float(value) for value in range(1, 21)]
+    assert median_interval(values) == (6.0, 15.0)  # the binomial tables' for n = 20
+    row = against("ours", [2.0] * 10, [1.0] * 9 + [2.0])
+    assert (row.ratio, row.low, row.high) == (2.0, 2.0, 2.0)
+    table = Table("a title", [row], at_most={"ours": 1.9})
+    assert table.lines()[0][-1] == "<= 1.9: missed"
+    small, large = torch.randn(20, 20), torch.randn(800, 800)
+    rows = {
+        row.name: row for row in compare({"a": lambda: small @ small, "b": lambda: large @ large}, "a", 7)
+    }
+    assert rows["a"].ratio == 1
+    assert rows["b"].low > 1
+    save("section", [table], {"threads": 1}, tmp_path)
+    assert json.loads((tmp_path / "section.json").read_text())["tables"][0]["rows"][0]["ratio"] == 2.0
+    assert (
+        "| ours | 2000 | 2.000 | 2.000 to 2.000 | 10 | <= 1.9: missed |"
+        in (tmp_path / "README.md").read_text()
+    )

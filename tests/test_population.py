@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 import genophen
 from genophen.candidate_graph import CandidateGraph
-from genophen.candidate_layers import find_basis
+from genophen.candidate_layers import find_basis, find_factors
 from genophen.population import Population
 
 SHIPPED = ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
@@ -222,6 +222,24 @@ def test_what_varies_within_few_dimensions_has_a_small_basis() -> None:
     torch.testing.assert_close(again[1:], weights[1:], rtol=1e-5, atol=1e-6)
     assert find_basis(torch.randn(40, 16, 16, 7, 7)) is None
     assert find_basis(torch.full_like(weights, torch.nan)) is None
+
+
+def test_a_narrow_generators_kernels_run_on_fewer_channels() -> None:
+    weights = torch.einsum("pcr,porhw->pochw", torch.randn(2, 16, 5), torch.randn(2, 8, 5, 3, 3))
+    factors = find_factors(weights)
+    assert factors is not None
+    assert factors.mix.shape == (2, 5, 16, 1, 1)
+    product = torch.einsum("prc,porhw->pochw", factors.mix[..., 0, 0], factors.kernels)
+    torch.testing.assert_close(product, weights, rtol=1e-5, atol=1e-5)
+    conv, x, bias = nn.Conv2d(16, 8, 3, stride=2, padding=1), torch.randn(2, 4, 16, 9, 9), torch.randn(2, 8)
+    outputs = factors.convolve(x[1:], slice(1, 2), bias[1:], conv)
+    expected = F.conv2d(x[1], weights[1], bias[1], stride=2, padding=1)
+    torch.testing.assert_close(outputs[0], expected, rtol=1e-4, atol=1e-4)
+    # One candidate of full rank, or one that is not finite, and all run as they are.
+    weights[1] = torch.randn(8, 16, 3, 3)
+    assert find_factors(weights) is None
+    weights[1] = torch.nan
+    assert find_factors(weights) is None
 
 
 def test_candidates_that_are_not_finite_spoil_no_other() -> None:
