@@ -17,13 +17,14 @@ from genophen.cli.common import (
     say,
     show,
 )
+from genophen.cli.completion import run_directories
 
 if TYPE_CHECKING:
     from genophen.rundir import RunDirectory
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path), shell_complete=run_directories)
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json, show
+from genophen.cli.completion import every_plugin_name
+from genophen.cli.group import Commands
 from genophen.errors import one_line
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugin
 
 
-@click.group(no_args_is_help=True)
+@click.group(cls=Commands, otherwise="genophen plugins show {name}", no_args_is_help=True)
 def plugins() -> None:
     """List the plugins, or show one and its settings."""
 
@@ -44,7 +46,7 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
 
 
 @plugins.command("show", no_args_is_help=True)
-@click.argument("name")
+@click.argument("name", shell_complete=every_plugin_name)
 @json_option
 @plugin_options
 def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:

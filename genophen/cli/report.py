@@ -7,10 +7,18 @@ from pathlib import Path
 import click
 
 from genophen.cli.common import load_all_plugins, plugin_options, show
+from genophen.cli.completion import run_directories
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.argument(
+    "directories",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR...",
+    shell_complete=run_directories,
+)
 @click.option(
     "--figure",
     "name",
