@@ -31,7 +31,10 @@ def cache_folder() -> Path:
 class DataSettings(Options):
     """What every data set takes, beside its own settings."""
 
-    data_dir: PathOption = Field(default_factory=default_data_dir, description="folder of the data sets")
+    data_dir: PathOption = Field(
+        default_factory=default_data_dir,
+        description="folder of the data sets (default: GENOPHEN_DATA, or the user's cache)",
+    )
     validation_size: int | None = Field(
         None,
         ge=1,

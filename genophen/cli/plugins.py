@@ -13,6 +13,7 @@ from genophen.cli.group import Commands
 from genophen.errors import one_line
 
 if TYPE_CHECKING:
+    from genophen.options import Options
     from genophen.plugins import Plugin
 
 
@@ -82,10 +83,12 @@ def _origin(plugin: Plugin) -> str:
 
 
 def _settings(plugin: Plugin) -> list[dict[str, Any]]:
-    """Each setting's name, type, default and description, from the pydantic fields."""
     options = getattr(plugin.cls, "Options", None)
-    if options is None:
-        return []
+    return [] if options is None else settings_of(options)
+
+
+def settings_of(options: type[Options]) -> list[dict[str, Any]]:
+    """Each setting's name, type, default and description, from the pydantic fields."""
     properties = options.model_json_schema(by_alias=False).get("properties", {})
     fields = options.model_fields
     return [
@@ -120,13 +123,14 @@ def _print_plugin(plugin: Plugin) -> None:
         return
     show(f"Settings, under [{plugin.kind}.{plugin.name}]:")
     for setting in settings:
-        default = "required" if setting["required"] else f"default {_toml_like(setting['default'])}"
+        default = "required" if setting["required"] else f"default {default_text(setting['default'])}"
         show(f"  {setting['name']}  ({setting['type']}; {default})")
         if setting["description"]:
             show(f"      {setting['description']}")
 
 
-def _toml_like(value: object) -> str:
+def default_text(value: object) -> str:
+    """A default as a config would have it; `none` where it has none."""
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else repr(value)
