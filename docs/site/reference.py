@@ -20,21 +20,26 @@ from genophen.config import PLUGIN_KINDS, SECTIONS
 from genophen.contract import KINDS
 from genophen.plugins import load_plugins
 
-_PICTURE = re.compile(r"!\[.*?\]\((\w[\w-]*\.svg)\)")
+_PICTURE = re.compile(r'<img[^>]* src="(\w[\w-]*\.svg)"[^>]*>')
 
 
-def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: Any) -> str:
     """mkdocs' event: the text of a page with the parts that it asks for."""
     for marker, write in _PARTS.items():
         if (line := f"<!-- {marker} -->") in markdown:
             markdown = markdown.replace(line, "\n".join(write()))
+    return markdown
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """mkdocs' event: the page as HTML with our own pictures in it."""
     folder = Path(page.file.abs_src_path).parent
-    return _PICTURE.sub(lambda found: (folder / found[1]).read_text(encoding="utf-8"), markdown)
+    return _PICTURE.sub(lambda found: (folder / found[1]).read_text(encoding="utf-8"), html)
 
 
 def commands() -> Iterator[str]:
     """Every command's help, groups before what is in them."""
-    yield from _command(click.Context(cli, info_name="genophen", max_content_width=100))
+    yield from _command(click.Context(cli, info_name="genophen", terminal_width=88, **cli.context_settings))
 
 
 def _command(context: click.Context) -> Iterator[str]:
@@ -44,8 +49,7 @@ def _command(context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
-            settings = inner.context_settings
-            yield from _command(click.Context(inner, context, info_name=name, **settings))
+            yield from _command(click.Context(inner, context, info_name=name))
 
 
 def configuration() -> Iterator[str]:

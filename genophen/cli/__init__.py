@@ -43,8 +43,8 @@ def cli() -> None:
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2
 
     \b
-    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 4 damaged checkpoint or data,
-    5 plugin, 130 and 143 interrupted.
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged,
+    4 damaged checkpoint or data, 5 plugin, 130 and 143 interrupted.
     """
 
 

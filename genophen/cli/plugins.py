@@ -110,7 +110,9 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(repr(value) for value in schema["enum"])
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    limits = " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)
+    limits = " and ".join(
+        f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema and schema[key] < 2**63
+    )
     return " ".join(part for part in (schema.get("format") or schema.get("type", "value"), limits) if part)
 
 
