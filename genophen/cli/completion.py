@@ -57,12 +57,12 @@ def every_plugin_name(
 
 def run_directories(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offers run directories and sweeps below `runs/`, or below what has been typed; else any folder."""
-    typed = Path(incomplete).parent if "/" in incomplete else Path()
+    folder, slash, _ = incomplete.rpartition("/")
     found = [
-        folder.as_posix()
-        for parent in ((typed,) if "/" in incomplete else (typed, Path("runs")))
-        for folder in sorted(parent.glob("*"))
-        if (folder / "config.toml").is_file() or (folder / "sweep.toml").is_file()
+        f"{parent}{run.name}"
+        for parent in ([f"{folder}/"] if slash else ["", "runs/"])
+        for run in sorted(Path(parent).glob("*"))
+        if (run / "config.toml").is_file() or (run / "sweep.toml").is_file()
     ]
     return _starting(incomplete, found) or [CompletionItem(incomplete, type="dir")]
 
