@@ -19,15 +19,10 @@ from genophen.errors import GenophenError
 
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 _VARIABLE = "_GENOPHEN_COMPLETE"
-_SETUP = {
-    "bash": "echo 'eval \"$(genophen completion bash)\"' >> ~/.bashrc",
-    "zsh": "echo 'eval \"$(genophen completion zsh)\"' >> ~/.zshrc",
-    "fish": "genophen completion fish > ~/.config/fish/completions/genophen.fish",
-}
 
 
 @click.command(no_args_is_help=True)
-@click.argument("shell", type=click.Choice([*_SETUP]))
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.option("--debug", is_flag=True, hidden=True)
 def completion(shell: str, debug: bool) -> None:
     """Print the code that lets SHELL complete commands, options, plugins and run directories.
