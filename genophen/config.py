@@ -111,10 +111,14 @@ def resolve_config(tables: Mapping[str, Any], plugins: PluginLookup, origin: str
             of a wrong type or size.
         PluginError: where the only mistakes are names that a plugin which failed to load may have.
     """
+    attempted = f"cannot use the config {origin}"
+    if tables.keys() & {"rows", "grid"}:
+        raise ConfigError(
+            attempted, found="a sweep: it has rows", next_step=f"genophen sweep {origin} --out DIR"
+        )
     reader = _Reader(tables, plugins)
     config = reader.read()
     if reader.problems:
-        attempted = f"cannot use the config {origin}"
         if reader.plugin_problems == len(reader.problems) and plugins.failures:
             lines = [*(str(problem) for problem in reader.problems), *map(str, plugins.failures)]
             raise PluginError(attempted, found="; ".join(lines))
@@ -132,12 +136,12 @@ class _Reader:
         self.problems: list[Problem] = []
         self.plugin_problems = 0
         self.notes: list[str] = []
+        self.sections = {name: self._table(name, tables.get(name, {})) for name in SECTIONS}
         for key in tables:
             if key not in SECTIONS:
-                hint = nearest(key, SECTIONS)
+                hint = nearest(key, SECTIONS) or self._elsewhere(key)
                 allowed = "" if hint else ", ".join(SECTIONS)
                 self.problems.append(Problem(key, "unknown section", allowed, hint))
-        self.sections = {name: self._table(name, tables.get(name, {})) for name in SECTIONS}
 
     def read(self) -> Config | None:
         own = {name: self._own_settings(name) for name in SECTIONS}
@@ -184,10 +188,22 @@ class _Reader:
         else:
             known = ["name", *SECTIONS[section].model_fields]
             inner = None if options is None else nearest_name(key, options.model_fields)
-            hint = nearest(key, known) or f"allowed here: {', '.join(known)}"
-            if inner is not None and not nearest(key, known):
-                hint = f"did you mean {section}.{name}.{inner}?"
+            hint = nearest(key, known) or (f"did you mean {section}.{name}.{inner}?" if inner else "")
+            if not hint:
+                hint = f"allowed here: {', '.join(known)}"
+                if options is not None and options.model_fields:
+                    hint += f"; and {section}.{name}.KEY for {', '.join(options.model_fields)}"
         self.problems.append(Problem(f"{section}.{key}", "unknown key", next_step=hint))
+
+    def _elsewhere(self, key: str) -> str:
+        """Where a key stands that was given without its section."""
+        places: dict[str, type[Options]] = dict(SECTIONS)
+        for kind in PLUGIN_KINDS:
+            name = self._selected_name(kind)
+            if (options := self._options_class(kind, name)) is not None:
+                places[f"{kind}.{name}"] = options
+        found = [f"{place}.{key}" for place, options in places.items() if key in options.model_fields]
+        return f"did you mean {' or '.join(found)}?" if found else ""
 
     def _choice(self, kind: str, data_settings: Options | None) -> Choice | None:
         """The plugin selected for a kind; the tables of the others are validated and dropped."""

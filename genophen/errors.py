@@ -87,9 +87,10 @@ class PluginError(GenophenError):
 
 
 def nearest_name(word: str, known: Iterable[str]) -> str | None:
-    """The known name most like `word`; None where none is near."""
+    """The known name most like `word`, or the only one that begins with it; None where none is near."""
     folded = {name.casefold(): name for name in known}
-    matches = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    begun = [name for name in folded if word and name.startswith(word.casefold())]
+    matches = begun if len(begun) == 1 else get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     return folded[matches[0]] if matches else None
 
 

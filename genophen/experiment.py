@@ -157,11 +157,11 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = str(error).strip().splitlines()[0][:200].partition("Expected one of")[0] or "no such device"
         raise ConfigError(
             f"cannot use the device {name!r}",
             found=reason,
-            allowed="auto, cpu, cuda, cuda:0, ...",
+            allowed="auto (a GPU if there is one), cpu, cuda, cuda:0, ...",
             next_step="--device cpu runs everywhere; `genophen doctor` shows what this machine has",
         ) from None
     return device

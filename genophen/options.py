@@ -68,7 +68,7 @@ def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:
         known = "" if hint else ", ".join(cls.model_fields) or "(no settings)"
         return Problem(key, found="unknown key", allowed=known, next_step=hint)
     if detail["type"] == "missing":
-        return Problem(key, found="is missing", next_step="give it a value")
+        return Problem(key, found="is missing", next_step=f"give it a value: --set '{key}=VALUE'")
     return Problem(key, found=f"found {shown(detail['input'])}", allowed=_sentence(detail))
 
 

@@ -107,8 +107,8 @@ class RunDirectory:
         if not run.config.is_file():
             raise ConfigError(
                 f"cannot open the run directory {path}",
-                found="it has no config.toml" if path.is_dir() else "there is no such folder",
-                next_step="give the folder that `genophen run` printed, such as runs/<time>-<name>-<suffix>",
+                found=_what_is_at(path),
+                next_step=_run_instead(path),
             )
         return run
 
@@ -217,6 +217,27 @@ def is_locked(folder: Path) -> bool:
         return True
     except OSError:  # it cannot be told
         return False
+
+
+def _what_is_at(path: Path) -> str:
+    if path.is_dir():
+        return "it has no config.toml"
+    return "it is a file" if path.exists() else "there is no such folder"
+
+
+def _run_instead(path: Path) -> str:
+    """What to do where a path is no run directory."""
+    if (path / "sweep.toml").is_file():
+        return (
+            f"it is a sweep: `genophen sweep {path}/sweep.toml --out {path}` goes on with it; "
+            f"its runs are in {path}/trials"
+        )
+    if path.is_file() and path.suffix == ".toml":
+        return f"genophen run {path} trains what it describes"
+    runs = [config.parent for config in path.glob("*/config.toml")]
+    if runs:
+        return f"name a run in it, such as {max(runs, key=lambda run: run.stat().st_mtime)}"
+    return "give the folder that `genophen run` printed, such as runs/<time>-<name>-<suffix>"
 
 
 def _cannot_write(path: Path, error: OSError) -> GenophenError:

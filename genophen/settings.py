@@ -20,14 +20,21 @@ def default_data_dir() -> Path:
     """Where data sets are kept unless a run says otherwise: GENOPHEN_DATA, or the user's cache folder."""
     if given := os.environ.get("GENOPHEN_DATA"):
         return Path(given).absolute()
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "genophen" / "data"
+    return cache_folder() / "data"
+
+
+def cache_folder() -> Path:
+    """The folder of the user's for what can be had again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genophen"
 
 
 class DataSettings(Options):
     """What every data set takes, beside its own settings."""
 
-    data_dir: PathOption = Field(default_factory=default_data_dir, description="folder of the data sets")
+    data_dir: PathOption = Field(
+        default_factory=default_data_dir,
+        description="folder of the data sets (default: GENOPHEN_DATA, or the user's cache)",
+    )
     validation_size: int | None = Field(
         None,
         ge=1,

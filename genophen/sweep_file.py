@@ -74,6 +74,13 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
         ConfigError: for a file that is no sweep, with every mistake in its structure.
     """
     tables = read_toml(path)
+    if not tables.keys() & _KEYS.keys() and tables.keys() & SECTIONS.keys():
+        raise ConfigError(
+            f"cannot use the sweep {path}",
+            found="a config of one run",
+            allowed="a file with rows or a grid",
+            next_step=f'genophen run {path}; or a sweep file that names it: base = "{path.name}"',
+        )
     problems = [
         Problem(key, "unknown key", "" if nearest(key, _KEYS) else listed(_KEYS), nearest(key, _KEYS))
         for key in tables

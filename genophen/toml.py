@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import tomllib
@@ -10,7 +11,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from genophen.errors import ConfigError, Problem
+from genophen.errors import ConfigError, Problem, nearest_name
 
 #: A config is a page or two; the parser needs time that grows faster than the file.
 MAX_BYTES = 64 * 1024
@@ -42,15 +43,48 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             attempted,
             found=getattr(error, "strerror", None) or str(error),
-            next_step="check the path; see examples/ for configs",
+            next_step=_instead(path),
         ) from None
     if len(content) > MAX_BYTES:
         raise ConfigError(attempted, found=f"more than {MAX_BYTES} bytes", allowed=f"up to {MAX_BYTES} bytes")
     try:
-        text = content.decode("utf-8")
+        text = content.decode("utf-8-sig")  # Windows' editors may put a byte order mark first
     except UnicodeDecodeError as error:
-        raise ConfigError(attempted, found=f"byte {error.start} is not UTF-8", allowed="UTF-8 text") from None
+        utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise ConfigError(
+            attempted,
+            found="UTF-16" if utf16 else f"byte {error.start} is not UTF-8",
+            allowed="UTF-8 text",
+            next_step="save it as UTF-8 in your editor",
+        ) from None
     return parse_toml(text, attempted)
+
+
+def _instead(path: Path) -> str:
+    """What to do where no config can be read at a path."""
+    if (path / "config.toml").is_file():
+        return (
+            f"it is a run directory: `genophen resume {path}` goes on with it, "
+            f"`genophen run {path}/config.toml` trains the same again"
+        )
+    folder = path if path.is_dir() else path.parent
+    there = sorted(file.name for file in folder.glob("*.toml"))[:10]
+    if path.is_dir():
+        return f"name a file in it: {', '.join(there)}" if there else "name a TOML file"
+    hint = nearest_name(path.name, there)
+    if hint is not None:
+        return f"did you mean {folder / hint}?"
+    return "check the path; `genophen examples` lists configs to begin with, and copies them"
+
+
+def _line(text: str, error: ValueError) -> str:
+    """The line that the parser stopped at, as the next step: tomllib names its number alone."""
+    place = re.search(r"at line (\d+)", str(error))
+    if place is None:
+        return ""
+    line = text.split("\n")[int(place[1]) - 1].strip()
+    quotes = ' (text needs quotes: "...")' if "Invalid value" in str(error) else ""
+    return f"mend line {place[1]}: {line[:80]}{quotes}"
 
 
 def parse_toml(text: str, attempted: str) -> dict[str, Any]:
@@ -67,7 +101,7 @@ def parse_toml(text: str, attempted: str) -> dict[str, Any]:
         text.encode()  # an argument of the command line need not be Unicode
         tables = tomllib.loads(text)
     except ValueError as error:
-        raise ConfigError(attempted, found=f"no valid TOML: {error}") from None
+        raise ConfigError(attempted, found=f"no valid TOML: {error}", next_step=_line(text, error)) from None
     except RecursionError:
         raise ConfigError(attempted, found="keys or arrays nested too deep") from None
     if problems := list(_integers_too_large(tables, "")):

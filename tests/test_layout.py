@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from conftest import ROOT, SHIPPED
 
 import genophen
 from genophen.cli import cli
+from genophen.cli.examples import shipped_examples
 
 #: Each module may import those that stand before it, and nothing after it.
 ORDER = [
@@ -129,8 +132,6 @@ def test_files_are_small() -> None:
 
 
 def test_the_suite_loads_exactly_the_shipped_entry_points() -> None:
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(SHIPPED.split(",")) == set(project["entry-points"]["genophen"])
     assert project["version"] == genophen.__version__
@@ -144,12 +145,6 @@ def test_readme_names_every_command() -> None:
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-
-
-def test_readmes_first_block_compiles_and_trains_a_plain_module() -> None:
-    block = blocks("python")[0]
-    assert "genophen.compile(" in block
-    exec(compile(block, "README.md", "exec"), {})
 
 
 def test_readmes_plugin_trains(tmp_path: Path) -> None:
@@ -168,7 +163,22 @@ def test_readmes_plugin_trains(tmp_path: Path) -> None:
     assert result["architecture"] == "tiny"
 
 
-def test_options_in_readme_exist() -> None:
-    readme = (ROOT / "README.md").read_text()
-    known = {option for command in cli.commands.values() for p in command.params for option in p.opts}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) <= known
+def test_options_in_text_exist() -> None:
+    groups = [command for command in cli.commands.values() if isinstance(command, click.Group)]
+    commands = [*cli.commands.values(), *(inner for group in groups for inner in group.commands.values())]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())) <= known, page.name
+
+
+def test_the_wheel_has_every_package() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {file.parent for root in ("genophen", "plugins") for file in (ROOT / root).rglob("__init__.py")}
+    packages = {
+        str(folder.relative_to(ROOT)).removeprefix("plugins/").replace("/", ".") for folder in folders
+    }
+    assert set(settings["packages"]) == packages | {"genophen.examples"}
+    files = settings["package-data"]["genophen.examples"]
+    assert set(shipped_examples().values()) == {
+        file for each in files for file in ROOT.glob(f"examples/{each}")
+    }

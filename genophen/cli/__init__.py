@@ -11,9 +11,12 @@ import click
 from genophen import __version__
 from genophen.cli.common import say
 from genophen.cli.compare import compare
+from genophen.cli.completion import completion
 from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
+from genophen.cli.examples import examples
 from genophen.cli.export import export
+from genophen.cli.group import Commands, explained
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
 from genophen.cli.report import report
@@ -23,12 +26,17 @@ from genophen.cli.sweep import sweep
 from genophen.errors import GenophenError, one_line
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands,
+    otherwise="genophen --help",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="genophen")
 def cli() -> None:
     """Indirect encodings of neural networks: a small genotype writes a convolutional network's kernels.
 
     \b
+    genophen examples digits
     genophen run examples/digits.toml
     genophen run examples/mnist.toml --optimizer adam
     genophen run examples/cifar_block3.toml --set training.rounds=10
@@ -36,12 +44,25 @@ def cli() -> None:
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2
 
     \b
-    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged, 4 damaged checkpoint or data,
-    5 plugin, 130 and 143 interrupted.
+    Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged,
+    4 damaged checkpoint or data, 5 plugin, 130 and 143 interrupted.
     """
 
 
-for command in (run, resume, evaluate, params, sweep, compare, report, export, plugins, doctor):
+for command in (
+    run,
+    resume,
+    evaluate,
+    params,
+    sweep,
+    compare,
+    report,
+    export,
+    plugins,
+    examples,
+    doctor,
+    completion,
+):
     cli.add_command(command)
 
 
@@ -55,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo("Interrupted.", err=True)
         code = 130
     except click.ClickException as error:
-        error.show()
+        explained(error).show()
         code = error.exit_code
     except GenophenError as error:
         if debug:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genophen.cli.completion import plugin_names
 from genophen.errors import printable
 
 if TYPE_CHECKING:
@@ -40,7 +41,12 @@ data_dir_option = click.option(
 
 _QUIET = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 _REPORTER = click.option(
-    "--reporter", "reporter_names", multiple=True, metavar="NAME", help="Default: console."
+    "--reporter",
+    "reporter_names",
+    multiple=True,
+    metavar="NAME",
+    help="Default: console.",
+    shell_complete=plugin_names("reporter"),
 )
 
 #: Config key behind each shorthand option.
@@ -65,14 +71,19 @@ def reporter_options(command: F) -> F:
     return _QUIET(_REPORTER(command))
 
 
+def _plugin_name(kind: str, help_text: str) -> Callable[[F], F]:
+    """The option that selects a kind's plugin."""
+    return click.option(f"--{kind}", metavar="NAME", help=help_text, shell_complete=plugin_names(kind))
+
+
 def config_options(command: F) -> F:
     """The config's path, --set and the shorthands."""
     for option in (
         click.option("--seed", type=click.IntRange(min=0), help="Seed of every random draw."),
-        click.option("--optimizer", metavar="NAME", help="Optimizer; its settings are in [optimizer.NAME]."),
-        click.option("--dataset", metavar="NAME", help="Data set; its settings are in [dataset.NAME]."),
-        click.option("--genotype", metavar="NAME", help="Genotype; its settings are in [genotype.NAME]."),
-        click.option("--architecture", metavar="NAME", help="Architecture of the main network."),
+        _plugin_name("optimizer", "Optimizer; its settings are in [optimizer.NAME]."),
+        _plugin_name("dataset", "Data set; its settings are in [dataset.NAME]."),
+        _plugin_name("genotype", "Genotype; its settings are in [genotype.NAME]."),
+        _plugin_name("architecture", "Architecture of the main network."),
         click.option(
             "--set",
             "assignments",
@@ -143,12 +154,27 @@ def conclude(
         say("The training diverged: try a lower learning rate or gradient clipping (clip_norm).")
         return 3
     if status == "interrupted":
-        files = [word for file in plugin_files for word in ("--plugin", str(file))]
-        say(f"Interrupted. To go on: {shlex.join(['genophen', 'resume', str(directory), *files])}")
+        say(f"Interrupted. To go on: {_command_line('resume', directory, plugin_files)}")
         return 128 + int(result["signal"])
-    if result["test_accuracy"] is not None and sys.stderr.isatty():
-        say(f"Next: genophen evaluate {directory}")
+    if sys.stderr.isatty():
+        _say_next(result, directory, plugin_files)
     return 0
+
+
+def _say_next(result: dict[str, Any], directory: Path, plugin_files: tuple[Path, ...]) -> None:
+    """What can be done with a run that is over."""
+    steps = [["evaluate"]] if result["test_accuracy"] is not None else []
+    steps.append(["report"])
+    if result["status"] == "completed":  # patience or a budget ended the others: more rounds would not
+        steps.append(["resume", "--rounds", str(2 * result["rounds"])])
+    say("Next:")
+    for name, *options in steps:
+        say(f"  {_command_line(name, directory, plugin_files, *options)}")
+
+
+def _command_line(name: str, directory: Path, plugin_files: tuple[Path, ...], *options: str) -> str:
+    files = [word for file in plugin_files for word in ("--plugin", str(file))]
+    return shlex.join(["genophen", name, str(directory), *options, *files])
 
 
 def _print_summary(result: dict[str, Any], directory: Path) -> None:

@@ -16,10 +16,18 @@ from genophen.cli.common import (
     say,
     show,
 )
+from genophen.cli.completion import run_directories
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.argument(
+    "directories",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR...",
+    shell_complete=run_directories,
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

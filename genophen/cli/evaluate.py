@@ -17,10 +17,11 @@ from genophen.cli.common import (
     say,
     show,
 )
+from genophen.cli.completion import run_directories
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path), shell_complete=run_directories)
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),

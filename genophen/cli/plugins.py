@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json, show
+from genophen.cli.completion import every_plugin_name
+from genophen.cli.group import Commands
 from genophen.errors import one_line
 
 if TYPE_CHECKING:
+    from genophen.options import Options
     from genophen.plugins import Plugin
 
 
-@click.group(no_args_is_help=True)
+@click.group(cls=Commands, otherwise="genophen plugins show {name}", no_args_is_help=True)
 def plugins() -> None:
     """List the plugins, or show one and its settings."""
 
@@ -44,7 +47,7 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
 
 
 @plugins.command("show", no_args_is_help=True)
-@click.argument("name")
+@click.argument("name", shell_complete=every_plugin_name)
 @json_option
 @plugin_options
 def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
@@ -80,10 +83,12 @@ def _origin(plugin: Plugin) -> str:
 
 
 def _settings(plugin: Plugin) -> list[dict[str, Any]]:
-    """Each setting's name, type, default and description, from the pydantic fields."""
     options = getattr(plugin.cls, "Options", None)
-    if options is None:
-        return []
+    return [] if options is None else settings_of(options)
+
+
+def settings_of(options: type[Options]) -> list[dict[str, Any]]:
+    """Each setting's name, type, default and description, from the pydantic fields."""
     properties = options.model_json_schema(by_alias=False).get("properties", {})
     fields = options.model_fields
     return [
@@ -105,7 +110,9 @@ def _type(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " | ".join(repr(value) for value in schema["enum"])
     bounds = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    limits = " and ".join(f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema)
+    limits = " and ".join(
+        f"{sign} {schema[key]:g}" for key, sign in bounds.items() if key in schema and schema[key] < 2**63
+    )
     return " ".join(part for part in (schema.get("format") or schema.get("type", "value"), limits) if part)
 
 
@@ -118,13 +125,14 @@ def _print_plugin(plugin: Plugin) -> None:
         return
     show(f"Settings, under [{plugin.kind}.{plugin.name}]:")
     for setting in settings:
-        default = "required" if setting["required"] else f"default {_toml_like(setting['default'])}"
+        default = "required" if setting["required"] else f"default {default_text(setting['default'])}"
         show(f"  {setting['name']}  ({setting['type']}; {default})")
         if setting["description"]:
             show(f"      {setting['description']}")
 
 
-def _toml_like(value: object) -> str:
+def default_text(value: object) -> str:
+    """A default as a config would have it; `none` where it has none."""
     if value is None:
         return "none"
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from genophen.cli.common import data_dir_option, device_option, load_all_plugins, plugin_options, say, show
+from genophen.cli.completion import run_directories
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugins
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+@click.argument(
+    "directories",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR...",
+    shell_complete=run_directories,
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -17,10 +17,11 @@ from genophen.cli.common import (
     resolve,
     say,
 )
+from genophen.cli.completion import run_directories
 
 
 @click.command(no_args_is_help=True)
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=click.Path(path_type=Path), shell_complete=run_directories)
 @click.option("--rounds", type=click.IntRange(min=1), metavar="N", help="Train N rounds in all.")
 @click.option("--checkpoint", default="", metavar="NAME", help="Go on from DIRECTORY/checkpoints/NAME.")
 @click.option("--force", is_flag=True, help="Go on although plugins, data or settings have changed.")

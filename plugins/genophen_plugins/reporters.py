@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from genophen_plugins.tensorboard_reporter import TensorBoardReporter
 
 
 class ConsoleReporter(genophen.Reporter):
-    """Writes to stderr, so that stdout is left to the result. Heeds NO_COLOR."""
+    """Writes to stderr, so that stdout is left to the result. Heeds NO_COLOR and FORCE_COLOR."""
 
     name = "console"
     description = "progress bar on a terminal, one line a round otherwise (stderr)"
@@ -42,7 +43,8 @@ class ConsoleReporter(genophen.Reporter):
             self._best = info.best_accuracy
             place = f"round {info.rounds_done}" + (f", step {info.steps_done}" if info.steps_done else "")
             self._print(f"going on after {place}; best validation so far {self._best:.2%}")
-        if self._console.is_terminal:
+        # Not `is_terminal`: FORCE_COLOR makes that true for a file, which a bar would fill with its steps.
+        if sys.stderr.isatty() and not self._console.is_dumb_terminal:
             self._progress = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
