@@ -50,6 +50,7 @@ ORDER = [
     "contract",
     "testing",
     "plugins",
+    "skeleton",
     "experiment",
     "progress",
     "state",
@@ -66,7 +67,7 @@ ORDER = [
     "cli",
 ]
 
-PACKAGES = {"compare", "report", "cli"}
+PACKAGES = {"testing", "compare", "report", "cli"}
 
 
 def imported(file: Path, package: str) -> set[str]:

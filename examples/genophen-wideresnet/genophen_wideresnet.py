@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import genophen
 from pydantic import Field, field_validator
 from torch import Tensor, nn
+
+import genophen
 
 
 class PreActivationBlock(nn.Module):
