@@ -42,14 +42,15 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
     with findings.needed("expressed() names weights that a genotype can write"):
         phenotype = compile_phenotype(network, patterns, CopyGenotype)
     with findings.needed(f"two images give logits (2, {architecture.num_classes})"):
+        state = copy.deepcopy(network.state_dict())
         logits = _logits(network, images, architecture)
     with findings.check("a call leaves the network and its images as they were"):
-        _check_calls(network, images, logits)
+        _check_calls(network, images, logits, state)
     with findings.check("an image's logits are the same in any batch"):
         _check_batching(network, images, logits)
     with findings.check("the compiled network gives the same logits"):
         _check_compiled(phenotype.eval(), images, logits)
-    with findings.check("training reaches every parameter that is not expressed"):
+    with findings.check("training reaches every parameter"):
         _check_training(phenotype, images)
 
 
@@ -104,8 +105,9 @@ def _logits(network: nn.Module, images: Tensor, architecture: Architecture) -> T
     return logits
 
 
-def _check_calls(network: nn.Module, images: Tensor, logits: Tensor) -> None:
-    state, given = copy.deepcopy(network.state_dict()), images.clone()
+def _check_calls(network: nn.Module, images: Tensor, logits: Tensor, state: dict[str, Tensor]) -> None:
+    """`state`: the network's before the call that gave `logits`."""
+    given = images.clone()
     with torch.no_grad():
         again = network.eval()(given)
     require(
@@ -155,10 +157,13 @@ def _check_training(phenotype: Phenotype, images: Tensor) -> None:
         set(phenotype.state_dict()) == keys,
         "a call changes which tensors the network has: make parameters and buffers in __init__",
     )
-    trained = [(name, p) for name, p in phenotype.named_parameters() if p.requires_grad]
-    unused = [name for name, parameter in trained if parameter.grad is None]
+    trained = dict(phenotype.network.named_parameters())
+    trained |= zip(phenotype.targets, phenotype.genotype.parameters(), strict=True)
+    unused = [
+        name for name, parameter in trained.items() if parameter.requires_grad and parameter.grad is None
+    ]
     require(
         not unused,
-        f"no gradient reaches {', '.join(unused)}: use these layers in forward(), without detach() or "
-        "torch.no_grad(), or leave them out",
+        f"no gradient reaches {', '.join(unused)}: use these layers in forward(), as self.NAME(x) or "
+        "self.NAME.weight, without detach() or torch.no_grad(), or leave them out",
     )
