@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -237,11 +238,7 @@ def check_said(file: Path, said: str) -> None:
     assert answer.code == 5, answer
     assert "FAIL" in answer.out
     lines = answer.out.splitlines()
-    problems = [
-        f"{above.strip()}: {line.strip()}"
-        for above, line in zip(lines, lines[1:], strict=False)
-        if "FAIL" in above
-    ]
+    problems = [f"{above.strip()}: {line.strip()}" for above, line in pairwise(lines) if "FAIL" in above]
     assert any(said in problem for problem in problems), "\n".join(problems)
     assert "the plugin mine breaks its contract" in answer.err
 
