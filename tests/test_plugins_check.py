@@ -315,3 +315,32 @@ def test_a_name_that_nothing_has(tmp_path: Path) -> None:
     assert answer.code == 5
     assert "cannot check the plugin 'vgg-blok1'" in answer.err
     assert "did you mean vgg-block1?" in answer.err
+
+
+def test_settings_are_checked_as_given(tmp_path: Path) -> None:
+    file = write("architecture", tmp_path)
+    text = file.read_text().replace("nn.Linear(width * 36", "nn.Linear(576")
+    file.write_text(text)
+    check = ["plugins", "check", "mine", "--plugin", file]
+    assert ask(*check).code == 0
+    answer = ask(*check, "--set", "architecture.mine.width=32")
+    assert answer.code == 5
+    assert "mat1 and mat2 shapes cannot be multiplied (2x1152 and 576x10)" in answer.out
+    answer = ask(*check, "--set", "architecture.mine.widht=32")
+    assert answer.code == 2
+    assert "did you mean width?" in answer.err
+    answer = ask(*check, "--set", "training.rounds=32")
+    assert answer.code == 2
+    assert "architecture.mine.SETTING=VALUE" in answer.err
+
+
+def test_data_sets_are_read_from_the_folder_given(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for number, place in enumerate(("train/a", "train/b", "test/a", "test/b")):
+        folder = tmp_path / "data" / "mine" / place
+        folder.mkdir(parents=True)
+        Image.new("L", (4, 4), 40 * number).save(folder / "one.png")
+    setting = ["--set", 'dataset.image-folder.path="mine"']
+    answer = ask("plugins", "check", "image-folder", *setting, "--data-dir", tmp_path / "data")
+    assert answer.code == 0, answer

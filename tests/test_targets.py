@@ -33,6 +33,11 @@ def test_a_pattern_that_covers_weight_and_bias_is_one_layer() -> None:
 @pytest.mark.parametrize(
     ("layer", "pattern", "said"),
     [
+        (
+            nn.utils.skip_init(nn.Conv2d, 0, 4, 3),
+            "0.weight",
+            r"its shape is \(4, 0, 3, 3\): it holds no numbers",
+        ),
         (nn.ConvTranspose2d(3, 4, 3), "0.weight", r"transposed convolution \(ConvTranspose2d\)"),
         (nn.Conv1d(3, 4, 3), "0.weight", r"\(4, 3, 3\) \(Conv1d\)"),
         (nn.Conv3d(3, 4, 3), "0.weight", r"\(4, 3, 3, 3, 3\) \(Conv3d\)"),

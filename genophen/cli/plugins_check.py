@@ -19,22 +19,36 @@ from genophen.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from genophen.options import Options
     from genophen.plugins import Plugin
     from genophen.testing import Finding
 
 
 @click.command("check", no_args_is_help=True)
 @click.argument("name")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="A.B=VALUE",
+    help="Check with this setting, KIND.NAME.SETTING=VALUE as for `genophen run`; repeatable.",
+)
 @data_dir_option
 @json_option
 @plugin_options
 def check_command(
-    name: str, data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...], debug: bool
+    name: str,
+    assignments: tuple[str, ...],
+    data_dir: Path | None,
+    as_json: bool,
+    plugin_files: tuple[Path, ...],
+    debug: bool,
 ) -> None:
-    """Check that the plugin NAME keeps its contract, with its default settings.
+    """Check that the plugin NAME keeps its contract, with its default settings or those given.
 
     \b
     genophen plugins check tiny --plugin tiny.py
+    genophen plugins check vgg-block1 --set architecture.vgg-block1.num_classes=100
     """
     from genophen.errors import PluginError
     from genophen.settings import default_data_dir
@@ -43,7 +57,10 @@ def check_command(
     plugins = load_all_plugins(plugin_files).named(name, "check")
     folder = default_data_dir() if data_dir is None else data_dir
     with redirect_stdout(sys.stderr):  # what a plugin prints
-        checked = [(plugin, examine(plugin.kind, plugin.cls, folder)) for plugin in plugins]
+        checked = [
+            (plugin, examine(plugin.kind, plugin.cls, folder, _options(plugin, assignments, folder)))
+            for plugin in plugins
+        ]
     if as_json:
         print_json([_as_json(plugin, findings) for plugin, findings in checked])
     failed = []
@@ -59,6 +76,28 @@ def check_command(
             found=f"{len(failed)} failed of {sum(len(findings) for _, findings in checked)} checks",
             next_step="mend what FAIL names, and check again; --debug shows where the first one is",
         )
+
+
+def _options(plugin: Plugin, assignments: tuple[str, ...], data_dir: Path) -> Options | None:
+    """The settings that the assignments make; None where there are none."""
+    from genophen.errors import ConfigError
+    from genophen.options import Options, read_options, with_absolute_paths
+    from genophen.toml import flattened, override
+
+    if not assignments:
+        return None
+    tables: dict[str, Any] = {plugin.kind: {plugin.name: {}}}
+    override(tables, assignments)
+    where = f"{plugin.kind}.{plugin.name}"
+    if others := [key for key in flattened(tables) if not key.startswith(f"{where}.")]:
+        raise ConfigError(
+            f"cannot check the plugin {plugin.name} with --set {others[0]}",
+            found="no setting of this plugin",
+            allowed=f"{where}.SETTING=VALUE; `genophen plugins show {plugin.name}` lists its settings",
+        )
+    values = tables[plugin.kind][plugin.name]
+    options = read_options(getattr(plugin.cls, "Options", Options), values, where)
+    return with_absolute_paths(options, data_dir)
 
 
 def _print(plugin: Plugin, findings: list[Finding]) -> None:

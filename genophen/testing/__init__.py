@@ -82,20 +82,24 @@ def check_executor(cls: type[Executor]) -> None:
     findings.raise_problems(f"executor {cls.__name__}")
 
 
-def examine(kind: str, cls: type, data_dir: Path) -> list[Finding]:
-    """Every check of a kind of plugin on a class with its default settings, the failed ones among them."""
+def examine(kind: str, cls: type, data_dir: Path, options: Options | None = None) -> list[Finding]:
+    """Every check of a class with those options, or its defaults; the failed ones are among them."""
     findings = Findings()
     if kind == "dataset":
-        findings.collect(examine_dataset, cls, None, data_dir)
+        findings.collect(examine_dataset, cls, options, data_dir)
+    elif kind in _WITHOUT_OPTIONS:
+        findings.collect(_WITHOUT_OPTIONS[kind], cls)
     else:
-        findings.collect(_EXAMINERS[kind], cls)
+        findings.collect(_WITH_OPTIONS[kind], cls, options)
     return findings.all
 
 
-_EXAMINERS: dict[str, Callable[..., None]] = {
+_WITH_OPTIONS: dict[str, Callable[..., None]] = {
     "architecture": examine_architecture,
     "genotype": examine_genotype,
     "optimizer": examine_optimizer,
+}
+_WITHOUT_OPTIONS: dict[str, Callable[..., None]] = {
     "reporter": examine_reporter,
     "executor": examine_executor,
 }
