@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/genophen run examples/digits.toml
+	$(BIN)/genophen run examples/digits.toml --report
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

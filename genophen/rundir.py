@@ -206,6 +206,19 @@ def check_free(path: Path) -> None:
         )
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock of a run directory, or of a sweep's folder."""
+    if not (folder / _LOCK).exists():
+        return False
+    try:
+        with FileLock(folder / _LOCK).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # it cannot be told
+        return False
+
+
 def _cannot_write(path: Path, error: OSError) -> GenophenError:
     return GenophenError(
         f"cannot write in the run directory {path}",

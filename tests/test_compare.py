@@ -462,6 +462,19 @@ def test_names_are_safe_in_markdown_and_figures(tmp_path: Path) -> None:
     assert all(f">{name}<" in drawn for name in (" _a|b $x_$", "c d"))
 
 
+@pytest.mark.parametrize(("start", "closer"), [(0.1, True), (0.89, False)])
+def test_ends_are_drawn_again_where_that_brings_them_closer(
+    tmp_path: Path, start: float, closer: bool
+) -> None:
+    runs = [write_run(tmp_path / "a", 0, 0.9), write_run(tmp_path / "b", 0, 0.895, SGD)]
+    for run in runs:
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        rows[0]["validation_accuracy"] = start
+        (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_comparison(tmp_path / "out", compared(*runs), read_curves(groups_of(*runs)))
+    assert ("the same, close up" in (tmp_path / "out" / "accuracy_by_seconds.svg").read_text()) == closer
+
+
 def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tables = digits_tables(rounds=1)
     runs = []

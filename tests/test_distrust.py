@@ -92,6 +92,18 @@ def test_no_file_of_a_run_is_executed(arguments: list[str], kind: str, made: Pat
 
 
 @pytest.mark.parametrize("kind", payloads())
+def test_no_file_is_executed_for_a_page(kind: str, made: Path, tmp_path: Path) -> None:
+    codes = {}
+    for name in [file.relative_to(made) for file in [*files_of(made / "RUN"), made / "SWEEP" / "sweep.toml"]]:
+        shutil.copytree(made, "copy", dirs_exist_ok=True)
+        (Path("copy") / name).write_bytes(payloads()[kind])
+        codes[str(name)] = check_refused(["report", f"copy/{name.parts[0]}", "--no-images"], name)
+        shutil.rmtree("copy")
+    assert codes["RUN/config.toml"] == 4
+    assert codes["SWEEP/sweep.toml"] == 0  # the trials are shown all the same
+
+
+@pytest.mark.parametrize("kind", payloads())
 @pytest.mark.parametrize("arguments", SWEEP_READERS, ids=lambda arguments: arguments[0])
 def test_no_file_of_a_sweep_is_executed(arguments: list[str], kind: str, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made, ".", dirs_exist_ok=True)

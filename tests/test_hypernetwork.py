@@ -106,7 +106,7 @@ def test_a_smooth_start_has_kernels_whose_neighbouring_pixels_are_alike() -> Non
         assert abs(correlation(white[name].detach()[..., 1:], white[name].detach()[..., :-1])) < 0.2
         # Only the pixels of one kernel: channels differ as much as ever.
         assert abs(correlation(weight[1:], weight[:-1])) < 0.2
-        assert abs(correlation(weight[:, 1:], weight[:, :-1])) < 0.2
+        assert abs(correlation(weight[:, 1:], weight[:, :-1])) < 0.3
 
 
 def test_a_smooth_start_keeps_the_variance_at_every_pixel_and_1x1_kernels_as_they_were() -> None:
@@ -119,6 +119,38 @@ def test_a_smooth_start_keeps_the_variance_at_every_pixel_and_1x1_kernels_as_the
     only_1x1 = genophen.compile(network, "1.weight", initialization="smooth", **options).weights()
     white = genophen.compile(network, "1.weight", **options).weights()
     assert torch.equal(only_1x1["1.weight"], white["1.weight"])
+
+
+def test_in_a_smooth_start_input_channels_take_turns_with_orthogonal_kernels() -> None:
+    network = nn.Sequential(nn.Conv2d(32, 16, 5))
+    options: dict[str, Any] = {"embedding_dim": 4, "initialization": "smooth"}
+    phenotype = genophen.compile(network, "0.weight", **options)
+    blocks = phenotype.genotype.generators["5x5"]().detach()  # (E, B_in, kh, B_out, kw)
+    first, second = blocks.transpose(0, 1).flatten(2).unbind(1)  # (B_in, ...) each
+    for block in (first, second):
+        torch.testing.assert_close(block[:12], block[4:])  # d = 4 kernels in turn
+        lengths = torch.linalg.svdvals(block[:4])
+        assert lengths[0] < 4 * lengths[3]  # of random mixtures, it is often 10 or 30 times
+    assert 0.3 < correlation(first, second) < 0.97  # the embeddings tell the blocks apart
+
+
+def test_a_search_from_a_smooth_start_varies_its_patterns_smoothly() -> None:
+    network = nn.Sequential(nn.Conv2d(16, 16, 7))
+    noise = {"weight_out": torch.randn(50, 7, 16 * 7, 4), "bias_out": torch.randn(50, 7, 16 * 7)}
+    for initialization, least, most in (("smooth", 0.8, 1.0), ("fan-in", -0.1, 0.1)):
+        genotype = genophen.compile(
+            network, "0.weight", embedding_dim=4, initialization=initialization
+        ).genotype
+        for attribute, given in noise.items():
+            varied = genotype.variation(f"generators.7x7.{attribute}", given)
+            assert varied.shape == given.shape
+            patterns = varied.view(50, 7, 16, 7, -1)  # rows, channels, columns
+            assert least < correlation(patterns[:, :, :, 1:], patterns[:, :, :, :-1]) < most
+            assert least < correlation(patterns[:, 1:], patterns[:, :-1]) < most
+            assert abs(correlation(patterns[:, :, 1:], patterns[:, :, :-1])) < 0.1
+            assert patterns[:, 0].var().item() == pytest.approx(1, abs=0.2)
+        embeddings = torch.randn(50, 1, 4)
+        assert genotype.variation("generators.7x7.embeddings", embeddings) is embeddings
 
 
 def test_gradients_reach_every_embedding_and_generator_tensor() -> None:

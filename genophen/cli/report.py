@@ -1,39 +1,83 @@
-"""`genophen report`: figures of runs and sweeps."""
+"""`genophen report`: one page over runs and sweeps, or one figure of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from genophen.cli.common import load_all_plugins, plugin_options, show
+from genophen.cli.common import data_dir_option, device_option, load_all_plugins, plugin_options, say, show
+
+if TYPE_CHECKING:
+    from genophen.plugins import Plugins
 
 
 @click.command(no_args_is_help=True)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option(
-    "--figure",
-    "name",
-    required=True,
-    metavar="NAME",
-    help="accuracy (of a sweep: against kernel parameters) or kernels (of runs: side by side).",
-)
-@click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="A .png, .svg or .pdf file (default: NAME.png in the first folder).",
+    help="The file to write (default: report.html, or the figure's NAME.png, in the first folder).",
 )
+@click.option(
+    "--watch", is_flag=True, help="Write the page again whenever the runs get further; Ctrl-C ends."
+)
+@click.option(
+    "--no-images", is_flag=True, help="Leave out confusion matrix and worst images: no data is read."
+)
+@click.option(
+    "--figure",
+    "figure_name",
+    metavar="NAME",
+    help="One figure alone, as .png, .svg or .pdf: accuracy (of a sweep: against kernel parameters) or "
+    "kernels (of runs: side by side).",
+)
+@device_option
+@data_dir_option
 @plugin_options
 def report(
-    directories: tuple[Path, ...], name: str, out: Path | None, plugin_files: tuple[Path, ...], debug: bool
-) -> None:
-    """Draw one figure of the runs or the sweep in DIR....
+    directories: tuple[Path, ...],
+    out: Path | None,
+    watch: bool,
+    no_images: bool,
+    figure_name: str | None,
+    device: str | None,
+    data_dir: Path | None,
+    plugin_files: tuple[Path, ...],
+    debug: bool,
+) -> int:
+    """Write one HTML page over the runs and sweeps in DIR...: a single file that loads nothing else.
 
     \b
-    genophen report runs/mine runs/table2/trials/ConvModel-seed0 --figure kernels
+    genophen report runs/table2
+    genophen report runs/20260101-* --out report.html --no-images
+    genophen report --watch runs/20260101-120000-mnist-1a2b3c
     genophen report runs/table2 --figure accuracy --out accuracy.svg
     """
+    if figure_name is not None:
+        _draw(figure_name, directories, out, load_all_plugins(plugin_files))
+        return 0
+    from genophen.compare.predictions import Places
+    from genophen.report.page import Wishes, write_report
+    from genophen.report.watch import watch_report
+
+    target = directories[0] / "report.html" if out is None else out
+    plugins = load_all_plugins(plugin_files)
+    wishes = Wishes(images=not no_images, places=Places(device, data_dir))
+    signal_number = 0
+    if watch:
+        say(f"Writing {target} as the runs go on; Ctrl-C ends this, not them.")
+        signal_number = watch_report(directories, target, plugins, wishes, say)
+    else:
+        write_report(directories, target, plugins, wishes, say)
+    show(str(target))
+    return 128 + signal_number if signal_number else 0
+
+
+def _draw(name: str, directories: tuple[Path, ...], out: Path | None, plugins: Plugins) -> None:
+    """Write one figure, and print where it is."""
     from genophen.errors import ConfigError, GenophenError, unknown_name
     from genophen.report.figures import FIGURES
 
@@ -44,7 +88,7 @@ def report(
         raise ConfigError(
             f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
         )
-    figure = FIGURES[name](directories, load_all_plugins(plugin_files))
+    figure = FIGURES[name](directories, plugins)
     try:
         figure.savefig(target, dpi=150, bbox_inches="tight")
     except OSError as error:

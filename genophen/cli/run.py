@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 @device_option
 @data_dir_option
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory, absent or empty.")
+@click.option(
+    "--report", "with_report", is_flag=True, help="Write report.html into the run directory afterwards."
+)
 @click.option("--dry-run", is_flag=True, help="Check all but the data, print the resolved config.")
 @reporter_options
 @json_option
@@ -40,6 +43,7 @@ def run(
     config: Path,
     assignments: tuple[str, ...],
     out: Path | None,
+    with_report: bool,
     dry_run: bool,
     quiet: bool,
     reporter_names: tuple[str, ...],
@@ -62,7 +66,18 @@ def run(
     from genophen.training import run_config
 
     directory, result = run_config(resolved, plugins, config.stem, out, chosen, say)
-    return conclude(result, directory.path, as_json, plugin_files)
+    code = conclude(result, directory.path, as_json, plugin_files)
+    if with_report:
+        (say if as_json else show)(f"report               {_write_report(directory.path, plugins)}")
+    return code
+
+
+def _write_report(directory: Path, plugins: Plugins) -> Path:
+    from genophen.report.page import Wishes, write_report
+
+    target = directory / "report.html"
+    write_report([directory], target, plugins, Wishes(), lambda note: None)
+    return target
 
 
 def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:

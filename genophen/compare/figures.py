@@ -41,21 +41,25 @@ def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve])
 def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    whole, ends = figure.subplots(1, 2)
-    for axis in (whole, ends):
+    low, high = min(c.low[-1] for c in curves), max(c.high[-1] for c in curves)
+    margin = max(high - low, 0.005)
+    bottom, top = low - margin, high + margin / 4
+    # Where the curves begin near their ends, a second look would be from farther away.
+    closer = top - bottom < 0.5 * (high - min(float(c.low.min()) for c in curves))
+    figure = Figure(figsize=(10 if closer else 6, 5), layout="constrained")
+    axes = figure.subplots(1, 2 if closer else 1, squeeze=False)[0]
+    for axis in axes:
         for curve in curves:
             _draw_curve(axis, curve, styles[curve.group])
         _scale(axis, [end for curve in curves if (end := float(curve.cost[-1])) > 0])
         axis.set_xlabel(title)
         axis.grid(alpha=0.3)
-    whole.set_ylabel("best validation accuracy so far (%)")
-    ends.set_title("the same, close up", fontsize=10)
-    low, high = min(c.low[-1] for c in curves), max(c.high[-1] for c in curves)
-    margin = max(high - low, 0.005)
-    ends.set_ylim(100 * (low - margin), 100 * (high + margin / 4))
+    axes[0].set_ylabel("best validation accuracy so far (%)")
+    if closer:
+        axes[1].set_title("the same, close up", fontsize=10)
+        axes[1].set_ylim(100 * bottom, 100 * top)
     figure.suptitle("Mean over seeds; band: lowest to highest seed", fontsize=10)
-    _legend(figure, whole)
+    _legend(figure, axes[0])
     return figure
 
 

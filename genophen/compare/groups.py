@@ -126,7 +126,7 @@ def _common(members: Iterable[_Member]) -> Group:
 def _named(found: Sequence[tuple[Group, _Member]]) -> list[Group]:
     settings = [group.settings for group, _ in found if group.settings]
     names = [
-        (member.row if member.sweep is not None else _name(group.settings, settings)) or "runs"
+        (member.row if member.sweep is not None else group_name(group.settings, settings)) or "runs"
         for group, member in found
     ]
     return [
@@ -143,7 +143,7 @@ def _printable(name: str) -> str:
     return "".join(character if character.isprintable() else " " for character in name)
 
 
-def _name(own: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
+def group_name(own: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
     """What sets a group's settings apart from the others': plugins by name, then single settings."""
     different = {
         key for key in own if len({repr(settings[key]) for settings in every if key in settings}) > 1

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genophen.batches import EvaluationBatches
 from genophen.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from genophen.compare.groups import Group
 from genophen.compare.records import Run
@@ -91,7 +90,7 @@ def correct_images(
     if kept is not None:
         return kept, made_from["dataset"]
     notify(f"evaluating {run.directory} on the test images")
-    experiment = _experiment(run, plugins, places)
+    experiment = trained_experiment(run.directory, plugins, places)
     correct = _evaluate(experiment)
     if experiment.data_sha256 == made_from["dataset"]:
         with suppress(OSError):  # a run directory that cannot be written is evaluated each time
@@ -113,8 +112,9 @@ def _kept(folder: Path, made_from: Mapping[str, Any]) -> NDArray[np.bool_] | Non
     return kept
 
 
-def _experiment(run: Run, plugins: Plugins, places: Places) -> Experiment:
-    files = RunDirectory.open(run.directory)
+def trained_experiment(directory: Path, plugins: Plugins, places: Places) -> Experiment:
+    """A run's objects, data included, with the weights of its best round."""
+    files = RunDirectory.open(directory)
     tables = read_toml(files.config)
     if places.device is not None:
         assign(tables, ["training", "device"], places.device)
@@ -128,13 +128,7 @@ def _experiment(run: Run, plugins: Plugins, places: Places) -> Experiment:
 
 
 def _evaluate(experiment: Experiment) -> NDArray[np.bool_]:
-    batches = EvaluationBatches(
-        experiment.data.test,
-        experiment.normalization,
-        experiment.architecture.input_shape,
-        experiment.config.training.evaluation_batch_size,
-    )
-    phenotype = experiment.phenotype.eval()
+    phenotype, batches = experiment.phenotype.eval(), experiment.batches("test")
     with torch.inference_mode():
         found = [(phenotype(images).argmax(1) == labels).cpu() for images, labels in batches]
     correct: NDArray[np.bool_] = torch.cat(found).numpy()

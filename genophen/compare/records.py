@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
 from genophen.errors import DamagedError
 from genophen.options import shown
+from genophen.records import MAX_BYTES
 from genophen.rundir import RunDirectory
 from genophen.sweep import read_failure
 from genophen.toml import read_toml
@@ -44,6 +45,9 @@ class Result(_Record):
     seed: Count
     validation_accuracy: Fraction | None
     test_accuracy: Fraction | None
+    rounds: Count = 0
+    best_round: Count | None = None
+    stop_reason: str | None = None
     parameters: Parameters
     sample_evaluations: Count
     backward_samples: Count
@@ -51,6 +55,7 @@ class Result(_Record):
 
 
 class DatasetRecord(_Record):
+    name: str = ""
     sha256: str
 
 
@@ -62,11 +67,21 @@ class Machine(_Record):
         return f"{self.device_name}, {self.threads} threads"
 
 
+class UsedPlugin(_Record):
+    kind: str
+    name: str
+    distribution: str | None = None
+    version: str | None = None
+
+
 class Environment(_Record):
     """`environment.json`."""
 
     dataset: DatasetRecord
     machine: Machine
+    packages: dict[str, str | None] = {}
+    git_commit: str | None = None
+    plugins: list[UsedPlugin] = []
 
 
 class MetricsRow(_Record):
@@ -75,6 +90,8 @@ class MetricsRow(_Record):
     round: Count
     validation_accuracy: Fraction
     sample_evaluations: Count
+    train_loss: float | None = None
+    validation_loss: float | None = None
 
 
 class TimingsRow(_Record):
@@ -122,7 +139,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
     del settings["training.seed"]
     if not files.result.exists():
         return LeftOut(directory, seed, settings, why_without_result(directory))
-    result = _read_json(files.result, Result)
+    result = read_record(files.result, Result)
     recorded = {kind: getattr(result, kind) for kind in PLUGIN_KINDS} | {"training.seed": result.seed}
     configured = {kind: getattr(config, kind).name for kind in PLUGIN_KINDS} | {"training.seed": seed}
     for key, value in recorded.items():
@@ -134,7 +151,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
         return LeftOut(directory, seed, settings, result.status)
     if result.test_accuracy is None or result.validation_accuracy is None:
         raise _damaged(files.result, f"status {result.status!r} without an accuracy", "test_accuracy = 0.98")
-    environment = _read_json(files.environment, Environment)
+    environment = read_record(files.environment, Environment)
     return Run(directory, seed, settings, result, result.test_accuracy, environment)
 
 
@@ -152,8 +169,8 @@ def read_progress(directory: Path) -> tuple[list[MetricsRow], list[TimingsRow]]:
         DamagedError: for a row that is not what genophen writes, and rounds that are missing.
     """
     files = RunDirectory(directory)
-    metrics = _read_rows(files.metrics, MetricsRow)
-    timings = _read_rows(files.timings, TimingsRow)
+    metrics = read_rows(files.metrics, MetricsRow)
+    timings = read_rows(files.timings, TimingsRow)
     rounds = [row.round for row in metrics]
     if not rounds or rounds != sorted(set(rounds)):
         raise _damaged(files.metrics, f"the rounds {shown(rounds)}", "one row a round, in order")
@@ -162,20 +179,31 @@ def read_progress(directory: Path) -> tuple[list[MetricsRow], list[TimingsRow]]:
     return metrics, timings
 
 
-def _read_json(path: Path, cls: type[ModelT]) -> ModelT:
+def read_record(path: Path, cls: type[ModelT]) -> ModelT:
+    """A JSON file of a run; a DamagedError where it is not what genophen writes."""
     return _parsed(path, _content(path), cls, "")
 
 
-def _read_rows(path: Path, cls: type[ModelT]) -> list[ModelT]:
-    lines = _content(path).splitlines()
+def read_rows(path: Path, cls: type[ModelT], *, growing: bool = False) -> list[ModelT]:
+    """The rows of a `.jsonl` file; of one that is `growing`, without a last line that is not whole yet.
+
+    Raises:
+        DamagedError: for a row that is not what genophen writes.
+    """
+    content = _content(path)
+    lines = (content[: content.rfind(b"\n") + 1] if growing else content).splitlines()
     return [_parsed(path, line, cls, f"line {number}: ") for number, line in enumerate(lines, 1)]
 
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise _damaged(path, error.strerror or str(error), "the file as genophen wrote it") from None
+    if len(content) > MAX_BYTES:
+        raise _damaged(path, f"more than {MAX_BYTES} bytes", "the file as genophen wrote it")
+    return content
 
 
 def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT:
@@ -196,5 +224,5 @@ def _damaged(path: Path, found: str, allowed: str) -> DamagedError:
         f"cannot use {path}",
         found=found,
         allowed=allowed,
-        next_step=f"restore the file from a copy, or leave {path.parent} out of the comparison",
+        next_step=f"restore the file from a copy, or leave {path.parent} out",
     )

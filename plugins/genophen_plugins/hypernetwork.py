@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 import genophen
 
+#: How far a smooth start's blocks are moved apart by their embeddings, beside what is common to all of them.
+DIFFERENCE = 0.3
 #: Numbers in the first layer of one generator; the whole VGG-Block3 has 204,570.
 MAX_GENERATOR = 2**24
 
@@ -100,15 +102,16 @@ class KernelGenerator(nn.Module):
             basic_fan_in = basis * kh * kw
             stds = torch.tensor(fan_ins).div(basic_fan_in).rsqrt().view(-1, 1)
             std_in, std_out = 1 / math.sqrt(n_z), math.sqrt(2 / (basic_fan_in * d))
-        self.embeddings = nn.Parameter(torch.randn(len(fan_ins), n_z, generator=generator) * stds)
-        self.weight_in = nn.Parameter(torch.randn(basis, d, n_z, generator=generator) * std_in)
+        embeddings = torch.randn(len(fan_ins), n_z, generator=generator)
+        weight_in = torch.randn(basis, d, n_z, generator=generator)
+        if options.initialization == "smooth" and kernel_size != (1, 1):
+            embeddings, weight_in = _in_turns(embeddings, weight_in, generator)
+        self.embeddings = nn.Parameter(embeddings * stds)
+        self.weight_in = nn.Parameter(weight_in * std_in)
         self.bias_in = nn.Parameter(torch.zeros(basis, d))
         templates = torch.randn(kh, basis * kw, d, generator=generator) * std_out
-        if options.initialization == "smooth":
-            templates = torch.einsum(
-                "yr,robd,xb->yoxd", _blur(kh), templates.view(kh, basis, kw, d), _blur(kw)
-            ).reshape(kh, basis * kw, d)
-        self.weight_out = nn.Parameter(templates)
+        self.smooth = options.initialization == "smooth"
+        self.weight_out = nn.Parameter(self.blurred(templates) if self.smooth else templates)
         self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
 
     def forward(self) -> Tensor:
@@ -118,6 +121,13 @@ class KernelGenerator(nn.Module):
         kernels = F.linear(a.view(-1, d), self.weight_out.flatten(0, 1), self.bias_out.flatten())
         kh, kw = self.kernel_size
         return kernels.view(-1, self.basis, kh, self.basis, kw)  # from (E B, kh B kw)
+
+    def blurred(self, templates: Tensor) -> Tensor:
+        """Noise (..., kh, B kw, d) made smooth over rows and columns; every number keeps its variance."""
+        (kh, kw), d = self.kernel_size, templates.shape[-1]
+        rows_and_columns = templates.unflatten(-2, (self.basis, kw))  # (..., kh, B, kw, d)
+        smooth = torch.einsum("yr,...robd,xb->...yoxd", _blur(kh), rows_and_columns, _blur(kw))
+        return smooth.reshape(*templates.shape[:-2], self.basis * kw, d)
 
 
 class Hypernetwork(genophen.Genotype):
@@ -167,6 +177,18 @@ class Hypernetwork(genophen.Genotype):
             return embeddings
         return [name for name in names if name.startswith("generators.") and name not in embeddings]
 
+    def variation(self, name: str, noise: Tensor) -> Tensor:
+        """Of a smooth start, patterns vary smoothly, too."""
+        owner, _, attribute = name.rpartition(".")
+        generator = self.get_submodule(owner)
+        if not isinstance(generator, KernelGenerator) or not generator.smooth:
+            return noise
+        if attribute == "weight_out":
+            return generator.blurred(noise)
+        if attribute == "bias_out":
+            return generator.blurred(noise[..., None])[..., 0]
+        return noise
+
     def _kernel(self, tiling: Tiling, blocks: Tensor) -> Tensor:
         """One target's weight, put together from its blocks, cropped and, if asked for, standardised."""
         last = tiling.first_block + tiling.num_blocks
@@ -193,6 +215,24 @@ def _blur(size: int) -> Tensor:
     places = torch.arange(size, dtype=torch.get_default_dtype())
     blur = torch.exp(-0.5 * ((places[:, None] - places) / (size / 3)).square())
     return F.normalize(blur, dim=1)
+
+
+def _in_turns(embeddings: Tensor, weight_in: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Embeddings (E, N_z) and weights (B, d, N_z) that give every d-th input channel one kernel.
+
+    The d kernels in turn are orthogonal mixtures of the generator's patterns, but for what the embedding of a
+    block changes: random ones would spend the d directions on mixtures that are much alike. As Gabor filters
+    stand in the order of their angles, channels that share a kernel answer to like edges.
+    """
+    basis, d, n_z = weight_in.shape
+    turns = torch.arange(basis) % d
+    weight_in = weight_in[turns]  # every d-th the same
+    mixtures, _ = torch.linalg.qr(torch.randn(d, d, generator=generator))
+    weight_in[:, :, 0] = mixtures[turns] * math.sqrt(d)
+    scale = torch.full((n_z,), DIFFERENCE / math.sqrt(max(1, n_z - 1)))
+    scale[0] = 1
+    embeddings = torch.cat([torch.ones_like(embeddings[:, :1]), embeddings[:, 1:]], dim=1)
+    return embeddings * scale * (math.sqrt(n_z) / scale.norm()), weight_in
 
 
 def _tile(target: genophen.Target, basis: int, first_block: int) -> Tiling:

@@ -1,0 +1,230 @@
+"""The report: one HTML page over runs and sweeps, which holds all that it shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+
+from genophen import __version__
+from genophen.checkpoint import write_file
+from genophen.compare.predictions import Places
+from genophen.compare.records import UsedPlugin
+from genophen.errors import GenophenError, printable
+from genophen.experiment import Notify
+from genophen.plugins import Plugins
+from genophen.report.curves import MAX_TOGETHER, draw_curves
+from genophen.report.mistakes import read_mistakes
+from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained
+from genophen.report.pareto import draw_pareto
+from genophen.report.runs import Collection, ReportGroup, ReportRun, read_collection, reason_of
+from genophen.report.svg import COLOURS, colour, key
+
+#: Kernels that are drawn beside each other: the best run of so many genotypes.
+_MAX_KERNELS = 4
+
+
+#: A run, and the group that it is in.
+Member = tuple[ReportGroup, ReportRun]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a page is to have."""
+
+    #: Confusion matrix and worst images, which need the data.
+    images: bool = True
+    places: Places = field(default_factory=Places)
+    #: Seconds after which the page reloads itself, and then lacks what needs the networks; 0: it does not.
+    refresh: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page, or why it is missing."""
+
+    figure: Any = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Best:
+    run: ReportRun
+    group: ReportGroup
+
+
+def write_report(
+    directories: Sequence[Path], target: Path, plugins: Plugins, wishes: Wishes, notify: Notify
+) -> Collection:
+    """Write the page over the runs and sweeps in the folders, and give back what it is about.
+
+    Raises:
+        GenophenError: where nothing can be shown, and for a file that cannot be written.
+    """
+    collection = read_collection(directories, plugins)
+    for folder, reason in collection.damaged:
+        notify(f"left out: {folder}: {reason}")
+    page = render(collection, plugins, wishes, notify)
+    try:
+        write_file(target, page.encode())
+    except OSError as error:
+        raise GenophenError(
+            f"cannot write the report to {target}", found=error.strerror or str(error), next_step="--out FILE"
+        ) from None
+    return collection
+
+
+def render(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> str:
+    """The page as text."""
+    templates = Templates(
+        loader=PackageLoader("genophen.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
+    )
+    facts = _facts(collection, plugins, wishes, notify)
+    return templates.get_template("report.html").render(facts, mark=key)
+
+
+def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> dict[str, Any]:
+    groups = collection.groups
+    runs = [(group, run) for group in groups for run in group.runs]
+    best = next((Best(run, group) for group, run in runs if run is collection.best), None)
+    drawn = [group for group in groups if any(run.rows for run in group.runs)]
+    facts: dict[str, Any] = {
+        "collection": collection,
+        "version": __version__,
+        "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "refresh": wishes.refresh,
+        "statuses": Counter(run.status for run in collection.runs).most_common(),
+        "best": best,
+        "ranking": sorted((g for g in groups if g.ranked), key=lambda g: -(g.test_accuracy or 0.0)),
+        "any_published": any(group.published.test_accuracy is not None for group in groups),
+        "pareto": draw_pareto(groups),
+        "curves": draw_curves(groups),
+        "together": len(drawn) <= MAX_TOGETHER,
+        "legend": [(g.name, f"{colour(i)} d{i % COLOURS}") for i, g in enumerate(drawn)],
+        "ranked": [(group, run) for group, run in runs if run.ranked],
+        "unranked": [(group, run) for group, run in runs if not run.ranked],
+        "sweeps": list(
+            dict.fromkeys(_quoted(r.sweep / "sweep.toml") for _, r in runs if r.sweep is not None)
+        ),
+        "differing": _differing(groups),
+        "again": [_again(group) for group in groups if any(run.config for run in group.runs)],
+        "environment": _environments(collection.runs),
+        "plugins": _plugins(collection.runs),
+        "kernels": None,
+        "embeddings": None,
+        "mistakes": None,
+    }
+    if best is not None and not wishes.refresh:
+        members = _best_of_each_genotype(runs, best)
+        facts["kernels"] = _part(lambda: _kernels(members, plugins))
+        facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
+        if wishes.images:
+            notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
+            facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, wishes.places)))
+    facts["contents"] = _contents(facts)
+    return facts
+
+
+def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Anchor and name of each section that the page has."""
+    sections = [
+        ("results", "Results", True),
+        ("parameters", "Accuracy against parameters", facts["pareto"]),
+        ("curves", "Learning curves", facts["curves"]),
+        ("kernels", "Kernels", facts["kernels"]),
+        ("embeddings", "Embeddings", facts["embeddings"]),
+        ("mistakes", "Mistakes", facts["mistakes"]),
+        ("runs", "Every run", True),
+        ("again", "How to run it again", True),
+        ("environment", "What it was run with", facts["environment"]),
+    ]
+    return [(anchor, name) for anchor, name, there in sections if there]
+
+
+def _part(make: Callable[[], Part]) -> Part:
+    """What `make` gives, or the reason why it cannot be had: the rest of the page goes on without it."""
+    try:
+        return make()
+    except GenophenError as error:
+        return Part(missing=reason_of(error))
+
+
+def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Member]:
+    """Of each genotype that writes into the architecture of the best run, the run that did best."""
+    chosen: dict[str, Member] = {}
+    for group, run in sorted(runs, key=lambda member: -member[1].validation_accuracy):
+        result = run.result
+        if (
+            run.ranked
+            and result is not None
+            and result.architecture == best.run.settings["architecture.name"]
+        ):
+            chosen.setdefault(result.genotype, (group, run))
+    return chosen
+
+
+def _kernels(members: Mapping[str, Member], plugins: Plugins) -> Part:
+    """The kernels of each genotype, those learned directly first."""
+    shown = sorted(members.items(), key=lambda item: item[0] != "direct")[:_MAX_KERNELS]
+    networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
+    titles = [
+        f"{genotype}: {group.name}, {network.phenotype.parameter_counts().kernel:,} kernel parameters"
+        for (genotype, (group, _)), network in zip(shown, networks, strict=True)
+    ]
+    figure = draw_kernels_figure(titles, networks)
+    return Part(figure) if figure else Part(missing="the networks have no expressed convolution in common")
+
+
+def _embeddings(members: Mapping[str, Member], plugins: Plugins) -> Part:
+    """The embeddings of the best run that has enough of them."""
+    for group, run in members.values():
+        figure = draw_embeddings(read_trained(run.directory, plugins), f"{group.name}, seed {run.seed}")
+        if figure is not None:
+            return Part(figure)
+    return Part(missing="no genotype here has three embeddings or more, and fewer need no projection")
+
+
+def _differing(groups: Sequence[ReportGroup]) -> list[str]:
+    """Settings that are not the same in all groups."""
+    known = [group.runs[0].settings for group in groups if group.runs[0].settings]
+    keys = dict.fromkeys(key for settings in known for key in settings)
+    return [key for key in keys if len({repr(settings.get(key)) for settings in known}) > 1]
+
+
+def _again(group: ReportGroup) -> tuple[ReportGroup, ReportRun, str]:
+    """A run of the group that has a config, and the command that trains it again."""
+    run = next(run for run in group.runs if run.config)
+    return group, run, f"genophen run {_quoted(run.directory / 'config.toml')}"
+
+
+def _environments(runs: Sequence[ReportRun]) -> list[tuple[str, list[tuple[str, int]]]]:
+    """What the runs were made with: each fact with the values that it has, and how many runs have each."""
+    known = [run.environment for run in runs if run.environment is not None]
+    facts = {
+        "Machine": [str(environment.machine) for environment in known],
+        "Data set": [f"{e.dataset.name}, SHA-256 {e.dataset.sha256}" for e in known],
+        "Git commit": [environment.git_commit or "not in a checkout" for environment in known],
+        "Versions": [", ".join(f"{name} {v}" for name, v in e.packages.items() if v) for e in known],
+    }
+    return [(name, Counter(values).most_common()) for name, values in facts.items() if values]
+
+
+def _plugins(runs: Sequence[ReportRun]) -> list[tuple[UsedPlugin, int]]:
+    """The plugins in use, and how many runs used each."""
+    known = [run.environment.plugins for run in runs if run.environment is not None]
+    return Counter(plugin for plugins in known for plugin in plugins).most_common()
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

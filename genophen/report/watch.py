@@ -1,0 +1,63 @@
+"""A report that is written again while its runs go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from genophen.experiment import Notify
+from genophen.plugins import Plugins
+from genophen.report.page import Wishes, write_report
+from genophen.rundir import is_locked
+from genophen.signals import StopSignal
+
+#: Seconds between two looks at the folders, and between two reloads of the page.
+INTERVAL = 3.0
+#: Files that say how far a run is.
+_FILES = ("metrics.jsonl", "result.json", "failure.json")
+
+
+def watch_report(
+    directories: Sequence[Path], target: Path, plugins: Plugins, wishes: Wishes, notify: Notify
+) -> int:
+    """Write the page whenever the runs have got further, until they are over; the number of a signal, or 0.
+
+    Raises:
+        GenophenError: see `write_report`.
+    """
+    going_on = replace(wishes, refresh=max(1, round(INTERVAL)))
+    seen: object = None
+    with StopSignal() as stop:
+        while not stop.number:
+            state = _state(directories)
+            if state != seen:
+                seen = state
+                if not write_report(directories, target, plugins, going_on, lambda note: None).running:
+                    break
+            _wait(stop)
+    # Who interrupts does not wait for images; a page that reloads for ever would be worse than one without.
+    images = wishes.images and not stop.number
+    write_report(directories, target, plugins, replace(wishes, images=images), notify)
+    return stop.number
+
+
+def _wait(stop: StopSignal) -> None:
+    """The interval, in small parts: a signal ends the wait."""
+    until = time.monotonic() + INTERVAL
+    while time.monotonic() < until and not stop.number:
+        time.sleep(0.1)
+
+
+def _state(directories: Sequence[Path]) -> list[tuple[object, ...]]:
+    """What changes as runs go on: locks, and the sizes of the files that grow or appear."""
+    folders = [folder for given in directories for folder in (given, *sorted(given.glob("trials/*")))]
+    return [(folder, is_locked(folder), *(_size(folder / name) for name in _FILES)) for folder in folders]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1
