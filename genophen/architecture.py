@@ -61,6 +61,8 @@ def check_description(architecture: Architecture, patterns: object) -> None:
         raise TypeError(f"expressed() returned {shown(patterns)}: give a list of patterns")
     shape, classes = tuple(architecture.input_shape), architecture.num_classes
     if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in (*shape, classes)):
-        raise ValueError(f"input_shape is {shape} and num_classes {classes}: give (C, H, W) and a count")
+        raise ValueError(
+            f"input_shape is {shape} and num_classes {classes}: give (channels, height, width) and a count"
+        )
     if math.prod(shape) > MAX_PIXELS:
         raise ValueError(f"input_shape is {shape}: give at most {MAX_PIXELS:,} numbers an image")

@@ -55,11 +55,16 @@ def _name_problem(kind: str, cls: type) -> str:
     for attribute in ("name", "description"):
         if not isinstance(getattr(cls, attribute, None), str):
             return f"it sets no {attribute!r} (a string)"
-    name: str = cls.name  # type: ignore[attr-defined]
+    problem = name_problem(kind, cls.name)  # type: ignore[attr-defined]
+    return f"its name is {problem}" if problem else ""
+
+
+def name_problem(kind: str, name: str) -> str:
+    """Why a plugin of a kind cannot have that name; empty where it can."""
     if not _KEBAB.fullmatch(name) or len(name) > _LONGEST_NAME:
-        return f"its name is {name[:_LONGEST_NAME]!r}: give a kebab-case name, such as 'wide-resnet'"
+        return f"{name[:_LONGEST_NAME]!r}: give a kebab-case name, such as 'wide-resnet'"
     taken = ("name", *SECTIONS[kind].model_fields) if kind in SECTIONS else ()
-    return f"{name!r} is a key of the section [{kind}]: choose another name" if name in taken else ""
+    return f"{name!r}, a key of the section [{kind}]: choose another name" if name in taken else ""
 
 
 def _options_problem(cls: type) -> str:

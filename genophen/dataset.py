@@ -120,6 +120,7 @@ def check_data(data: Data, name: str) -> None:
                 f"cannot use the {split_name} images of the data set {name}",
                 found=problem,
                 allowed="uint8 images (N, C, H, W), int64 labels (N,) below the number of classes, N > 0",
+                next_step=_advice(split, data) if isinstance(split, Split) else "give a genophen.Split",
             )
 
 
@@ -139,6 +140,25 @@ def _problem(split: Split, data: Data) -> str:
     lowest, highest = int(labels.min()), int(labels.max())
     fit = lowest >= 0 and highest < len(data.class_names)
     return "" if fit else f"labels from {lowest} to {highest} for {len(data.class_names)} classes"
+
+
+def _advice(split: Split, data: Data) -> str:
+    """How usual slips in the making of a split are mended."""
+    images, labels = split.images, split.labels
+    if not isinstance(images, Tensor) or not isinstance(labels, Tensor):
+        return "torch.from_numpy(array) makes tensors of arrays"
+    advice = []
+    if images.is_floating_point():
+        advice.append("pixels from 0 to 1: (images * 255).round().to(torch.uint8)")
+    elif images.dtype != torch.uint8:
+        advice.append("images.to(torch.uint8)")
+    if images.dim() == 3:
+        advice.append("images without channels: images[:, None]")
+    if labels.dtype != torch.int64:
+        advice.append("labels.long()")
+    elif labels.numel() and int(labels.max()) == len(data.class_names):
+        advice.append("count the classes from 0")
+    return "; ".join(advice)
 
 
 def _are_positions(rows: Tensor, count: int) -> bool:

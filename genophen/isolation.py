@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pluggy
+import pydantic
 import torch
 
 from genophen.errors import one_line
@@ -72,3 +78,32 @@ def cause(error: BaseException) -> str:
     except BaseException:  # whatever an exception's own __str__ raises
         message = ""
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def _folder(module: ModuleType) -> str:
+    return str(Path(str(module.__file__)).parent) + os.sep
+
+
+#: Code that only passes on what a plugin's code did wrong.
+_BETWEEN = (
+    "<frozen",
+    str(Path(__file__).parent) + os.sep,
+    *map(_folder, (importlib, pluggy, pydantic, torch)),
+)
+
+
+def place(error: BaseException) -> str:
+    """The line of a plugin's code that an exception came from, `tiny.py, line 12`; empty if there is none."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_BETWEEN)]
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+
+
+def cause_of_loading(error: BaseException) -> str:
+    """An exception from a plugin's import as one line: what, where, and what to do if a module is absent."""
+    text, where = cause(error), place(error)
+    if where and not isinstance(error, SyntaxError):  # which names its line itself
+        text += f" ({where})"
+    if isinstance(error, ModuleNotFoundError):
+        mend = f"install what has {error.name}, and list it under dependencies in the plugin's pyproject.toml"
+        text += f"; {mend if where else 'its entry point has to name a module of the package'}"
+    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +20,12 @@ import pluggy
 from genophen import hookspecs
 from genophen.contract import KINDS, contract_problem
 from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, unknown_name
-from genophen.isolation import cause, contained
+from genophen.isolation import cause, cause_of_loading, contained
 from genophen.options import Options
 from genophen.reporter import Guarded, Reporter
+
+#: What to do about a name that nothing is like.
+_OTHERWISE = "install the package that has it, or name its file with --plugin FILE.py"
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,25 @@ class Plugins:
                 next_step="uninstall one of them, or name the plugins to load in GENOPHEN_LOAD_PLUGINS",
             )
         if name not in self.registered[kind]:
-            otherwise = "install the package that has it, or name its file with --plugin FILE.py"
-            parts = unknown_name("plugin", self.names(kind), name, otherwise)
+            parts = unknown_name("plugin", self.names(kind), name, _OTHERWISE)
             parts["found"] = "; ".join([parts["found"], *map(str, self.failures)])
             raise PluginError(attempted, **parts)
         return self.registered[kind][name]
+
+    def named(self, name: str, verb: str) -> list[Plugin]:
+        """The plugins of that name, of every kind; `verb` says what they are wanted for.
+
+        Raises:
+            PluginError: where there is none.
+        """
+        taken = [kind for kind, known in self._duplicates if known == name]
+        found = [self.get(kind, name) for kind in KINDS if name in self.registered[kind] or kind in taken]
+        if not found:
+            every = sorted({known for kind in KINDS for known in self.registered[kind]})
+            parts = unknown_name("plugin", every, name, _OTHERWISE)
+            parts["found"] = "; ".join([parts["found"], *map(str, self.failures)])
+            raise PluginError(f"cannot {verb} the plugin {name!r}", **parts)
+        return found
 
     @contextmanager
     def blame(self, kind: str, name: str) -> Iterator[None]:
@@ -132,7 +150,11 @@ class Plugins:
         self._duplicates[kind, name] = [*sources, source]
         others = " and ".join(map(str, sources))
         self.failures.append(
-            Failure(source, f"its {kind} {name!r} is already registered by {others}: neither is used")
+            Failure(
+                source,
+                f"its {kind} {name!r} is already registered by {others}: neither is used; "
+                "leave out --plugin for one that is installed, or rename yours",
+            )
         )
 
 
@@ -226,7 +248,7 @@ def _load_one(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit() as it is imported
-        plugins.failures.append(Failure(source, cause(error)))
+        plugins.failures.append(Failure(source, cause_of_loading(error)))
         problems = []
     if changes:
         changed = ", ".join(changes)
@@ -245,6 +267,9 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
     for name in implemented:
         if name not in known:
             raise TypeError(f"there is no hook {name!r}; {nearest(name, known) or 'hooks: ' + listed(known)}")
+        taken = list(inspect.signature(getattr(plugin, name)).parameters)
+        if taken not in ([], ["register"]):
+            raise TypeError(f"its {name} takes {', '.join(taken)}: write def {name}(register)")
     if not implemented:
         raise TypeError(f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})")
 

@@ -75,6 +75,8 @@ def _layer_targets(network: nn.Module, name: str, layer_index: int) -> list[Targ
     owner, weight = network.get_submodule(name.rpartition(".")[0]), network.get_parameter(name)
     if isinstance(weight, UninitializedParameter):
         raise _not_a_weight(network, name, "it has no shape before the network's first forward pass")
+    if not weight.numel():
+        raise _not_a_weight(network, name, f"its shape is {tuple(weight.shape)}: it holds no numbers")
     if isinstance(owner, _ConvTransposeNd):
         raise _not_a_weight(network, name, f"it belongs to a transposed convolution ({_kind(owner)})")
     if isinstance(owner, nn.RNNBase):

@@ -53,6 +53,7 @@ ORDER = [
     "contract",
     "testing",
     "plugins",
+    "skeleton",
     "experiment",
     "best",
     "progress",
@@ -72,7 +73,7 @@ ORDER = [
     "cli",
 ]
 
-PACKAGES = {"compare", "export", "report", "cli"}
+PACKAGES = {"testing", "compare", "export", "report", "cli"}
 
 
 def imported(file: Path, package: str) -> set[str]:

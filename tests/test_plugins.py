@@ -110,7 +110,10 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
             GOOD.replace("register_architectures", "register_architecture"),
             "did you mean register_architectures?",
         ),
-        (GOOD.replace("(register)", "(register, more)"), "PluginValidationError"),
+        (
+            GOOD.replace("(register)", "(register, more)"),
+            "its register_architectures takes register, more: write def register_architectures(register)",
+        ),
         (GOOD.replace("(register)", "()"), "registers nothing: write def register_architectures(register)"),
         (
             GOOD.replace("hookimpl", "hookimpl(hookwrapper=True)").replace("register(Tiny)", "yield"),
@@ -127,7 +130,7 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
         (GOOD.replace('"tiny"', "7"), "Tiny: it sets no 'name' (a string)"),
         (GOOD.replace('"tiny"', '"Tiny Net"'), "its name is 'Tiny Net': give a kebab-case name"),
         (GOOD.replace('"tiny"', '"../tiny"'), "its name is '../tiny': give a kebab-case name"),
-        (GOOD.replace('"tiny"', '"name"'), "'name' is a key of the section [architecture]"),
+        (GOOD.replace('"tiny"', '"name"'), "its name is 'name', a key of the section [architecture]"),
         (GOOD.replace("num_classes", "Options = dict; num_classes"), "no subclass of genophen.Options"),
         (GOOD.replace("num_classes", BROKEN_OPTIONS), "its Options cannot be used: PydanticUserError"),
         (

@@ -50,6 +50,13 @@ def test_what_cannot_be_expressed_is_named(layer: nn.Module, pattern: str, said:
     assert "1.weight" in str(caught.value)  # what would do
 
 
+def test_an_empty_weight_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3))
+    network[0].weight = nn.Parameter(torch.empty(4, 0, 3, 3))
+    with pytest.raises(genophen.ConfigError, match=r"its shape is \(4, 0, 3, 3\): it holds no numbers"):
+        find_targets(network, ["0.weight"])
+
+
 def test_a_pattern_that_matches_nothing_names_the_nearest() -> None:
     network = nn.Sequential()
     network.add_module("conv2", nn.Conv2d(3, 3, 3))

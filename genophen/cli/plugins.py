@@ -1,4 +1,4 @@
-"""`genophen plugins`: what is installed, and which settings it takes."""
+"""`genophen plugins`: what is installed, which settings it takes, and how to make one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from genophen.cli.common import json_option, load_all_plugins, plugin_options, print_json, show
 from genophen.cli.completion import every_plugin_name
 from genophen.cli.group import Commands
+from genophen.cli.plugins_check import check_command
+from genophen.cli.plugins_new import new_command
 from genophen.errors import one_line
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Commands, otherwise="genophen plugins show {name}", no_args_is_help=True)
 def plugins() -> None:
-    """List the plugins, or show one and its settings."""
+    """List the plugins, show or check one, or begin one of your own."""
 
 
 @plugins.command("list")
@@ -52,19 +54,16 @@ def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...]
 @plugin_options
 def show_command(name: str, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
     """Show the plugin NAME: what it is, where it comes from, and every setting with its default."""
-    from genophen.contract import KINDS
-    from genophen.errors import PluginError, unknown_name
-
-    loaded = load_all_plugins(plugin_files)
-    found = [loaded.registered[kind][name] for kind in KINDS if name in loaded.registered[kind]]
-    if not found:
-        every = sorted({known for kind in KINDS for known in loaded.registered[kind]})
-        raise PluginError(f"cannot show the plugin {name!r}", **unknown_name("plugin", every, name))
+    found = load_all_plugins(plugin_files).named(name, "show")
     if as_json:
         print_json([{**_summary(plugin), "settings": _settings(plugin)} for plugin in found])
         return
     for plugin in found:
         _print_plugin(plugin)
+
+
+plugins.add_command(check_command)
+plugins.add_command(new_command)
 
 
 def _summary(plugin: Plugin) -> dict[str, Any]:

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     "--ray", "ray_address", metavar="ADDRESS", help="Run on a Ray cluster; 'local' starts one here."
 )
 @click.option(
+    "--executor", "executor_name", metavar="NAME", help="Who runs the trials (default: local, or ray)."
+)
+@click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
@@ -63,6 +66,7 @@ def sweep(
     assignments: tuple[str, ...],
     jobs: int,
     ray_address: str | None,
+    executor_name: str | None,
     results: Path | None,
     title: str | None,
     as_json: bool,
@@ -90,7 +94,7 @@ def sweep(
     if results:
         check_same_settings(earlier, every, results / f"{definition.name}.json")
     failures: dict[str, str] = {}
-    executor = _executor(plugins, jobs, ray_address)
+    executor = _executor(plugins, executor_name, jobs, ray_address)
     total = sum(trial.result() is None for trial in trials)
     say(f"{definition.title}: {len(trials)} trials, {total} to run")
 
@@ -131,8 +135,8 @@ def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
     return [f"{SHORTHANDS[name]}={json.dumps(text, ensure_ascii=False)}" for name, text in given.items()]
 
 
-def _executor(plugins: Plugins, jobs: int, ray_address: str | None) -> Executor:
-    name = "local" if ray_address is None else "ray"
+def _executor(plugins: Plugins, name: str | None, jobs: int, ray_address: str | None) -> Executor:
+    name = name or ("local" if ray_address is None else "ray")
     plugin = plugins.get("executor", name)
     with plugins.blame("executor", name):
         executor: Executor = plugin.cls(jobs, ray_address)
