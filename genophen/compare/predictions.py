@@ -13,14 +13,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genophen.best import best_experiment
 from genophen.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from genophen.compare.groups import Group
 from genophen.compare.records import Run
 from genophen.config import resolve_config
 from genophen.errors import DamagedError, GenophenError
-from genophen.experiment import Experiment, Notify, assemble
+from genophen.experiment import Experiment, Notify
 from genophen.plugins import Plugins
-from genophen.rundir import RunDirectory, load_state
+from genophen.rundir import RunDirectory
 from genophen.toml import assign, read_toml
 
 #: In the run directory, a checkpoint as any other: the predictions, and what they were made from.
@@ -120,10 +121,8 @@ def trained_experiment(directory: Path, plugins: Plugins, places: Places) -> Exp
         assign(tables, ["training", "device"], places.device)
     if places.data_dir is not None:
         assign(tables, ["dataset", "data_dir"], str(places.data_dir))
-    tensors, _ = files.load_best()
     config = resolve_config(tables, plugins, str(files.config))
-    experiment = assemble(config, plugins, lambda note: None)
-    load_state(experiment.phenotype, tensors, files.best)
+    experiment, _ = best_experiment(files, config, plugins, lambda note: None)
     return experiment
 
 
