@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from genophen.candidate_calls import CannotFoldError, Varying, call_for_all
@@ -78,17 +79,28 @@ class CandidateGraph:
 class Plan:
     """A graph with the parameters of P candidates: what varies, and how it is computed."""
 
-    def __init__(self, graph: CandidateGraph, parameters: Mapping[str, Tensor], before: str | None) -> None:
-        """`parameters`: those that vary, (P, ...) by name. `before`: see `CandidateGraph.result`."""
-        self._graph, self._parameters = graph, parameters
+    def __init__(
+        self,
+        graph: CandidateGraph,
+        parameters: Mapping[str, Tensor],
+        before: str | None,
+        precision: torch.dtype,
+    ) -> None:
+        """`parameters`: those that vary, (P, ...) by name. `before`: see `CandidateGraph.result`.
+
+        `precision` is the network's. What kernels have in common is looked for before they are rounded to it.
+        """
+        self._graph, self._precision = graph, precision
+        self._parameters = {name: stack.to(precision) for name, stack in parameters.items()}
         self._result = graph.result(before)
         self._nodes = graph.ancestors(self._result)
         self._varying: set[fx.Node] = set()
         for node in self._nodes:
             if self._own(node) or any(source in self._varying for source in node.all_input_nodes):
                 self._varying.add(node)
-        self._bases = self._find_bases()
-        self._factors = self._find_factors()
+        kernels = {node: parameters[f"{node.target}.weight"] for node in self._varying_convolutions()}
+        self._bases = self._find_bases(kernels)
+        self._factors = self._find_factors(kernels)
         #: Numbers in the largest tensor needed so far: of an image for all, of an image for one candidate.
         self.largest_shared = self.largest = 1.0
 
@@ -164,25 +176,24 @@ class Plan:
         names = [name for name, _ in self._graph.modules[target].named_parameters()]
         return {n: self._parameters[f"{target}.{n}"] for n in names if f"{target}.{n}" in self._parameters}
 
-    def _find_bases(self) -> dict[fx.Node, KernelBasis]:
+    def _find_bases(self, kernels: Mapping[fx.Node, Tensor]) -> dict[fx.Node, KernelBasis]:
         """Bases for the varying convolutions whose input is the same for all candidates."""
         bases = {}
-        for node in self._varying_convolutions():
+        for node, weights in kernels.items():
             if self._varying.isdisjoint(node.all_input_nodes):
-                basis = find_basis(self._own(node)["weight"])
+                basis = find_basis(weights)
                 if basis is not None:
-                    bases[node] = basis
+                    bases[node] = basis.to(self._precision)
         return bases
 
-    def _find_factors(self) -> dict[fx.Node, ChannelFactors]:
+    def _find_factors(self, kernels: Mapping[fx.Node, Tensor]) -> dict[fx.Node, ChannelFactors]:
         """Factors for the other varying convolutions, on a CPU, where each candidate has its own anyway."""
         factors = {}
-        for node in self._varying_convolutions():
-            weights = self._own(node)["weight"]
+        for node, weights in kernels.items():
             if node not in self._bases and weights.device.type == "cpu":
                 found = find_factors(weights)
                 if found is not None:
-                    factors[node] = found
+                    factors[node] = found.to(self._precision)
         return factors
 
     def _varying_convolutions(self) -> Iterator[fx.Node]:

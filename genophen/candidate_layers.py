@@ -21,6 +21,9 @@ class KernelBasis:
     kernels: Tensor  # (C_out, R, C_in, kh, kw)
     coefficients: Tensor  # (P, C_out, R)
 
+    def to(self, precision: torch.dtype) -> KernelBasis:
+        return KernelBasis(self.kernels.to(precision), self.coefficients.to(precision))
+
     def responses(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
         """The convolution of images (N, C_in, H, W) with every kernel: (C_out, N, H', W', R)."""
         c_out, rank = self.kernels.shape[:2]
@@ -74,6 +77,9 @@ class ChannelFactors:
 
     mix: Tensor  # (P, R, C_in, 1, 1)
     kernels: Tensor  # (P, C_out, R, kh, kw)
+
+    def to(self, precision: torch.dtype) -> ChannelFactors:
+        return ChannelFactors(self.mix.to(precision), self.kernels.to(precision))
 
     def convolve(self, x: Tensor, candidates: slice, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
         """The candidates' convolutions, (P', N, C_out, H', W'), of their images x (P', N, C_in, H, W).

@@ -118,7 +118,9 @@ class Population:
         if not self._folds[case]:
             return _one_by_one(self._network, parameters, images, before)
         assert self._graph is not None
-        return self._in_blocks(Plan(self._graph, parameters, before), images, len(candidates))
+        return self._in_blocks(
+            Plan(self._graph, parameters, before, self._precision), images, len(candidates)
+        )
 
     def _in_blocks(self, plan: Plan, images: Tensor, count: int) -> Tensor:
         """The outputs of a plan, a block of images and a block of candidates at a time."""
@@ -152,7 +154,7 @@ class Population:
         expected = _one_by_one(self._network, some, trial, before)
         try:
             self._graph = self._graph or CandidateGraph(self._network)
-            plan = Plan(self._graph, some, before)
+            plan = Plan(self._graph, some, before, self._precision)
             parts = [plan.run(plan.run_shared(part), slice(None), len(part)) for part in trial.split([1, 3])]
             folded = torch.cat(parts, 1)
         except (CannotFoldError, RuntimeError, TypeError, ValueError, IndexError):
@@ -195,7 +197,7 @@ class Population:
                     self._network.get_parameter(name).copy_(stack[0])
                 else:
                     own |= dict.fromkeys(self.phenotype.names_of[name], stack)
-        return {name: stack.to(self._precision) for name, stack in own.items()}
+        return own
 
     def _split(self, candidates: Tensor) -> dict[str, Tensor]:
         """Candidates (P, num_genes) as tensors (P, ...) by gene name."""
@@ -250,7 +252,7 @@ def _one_by_one(
     outputs = []
     try:
         for p in range(count):
-            state = {name: stack[p] for name, stack in parameters.items()}
+            state = {name: stack[p].to(images.dtype) for name, stack in parameters.items()}
             state |= {name: buffer.clone() for name, buffer in network.named_buffers()}
             logits = functional_call(network, state, (images,), tie_weights=False)
             outputs.append(logits if before is None else inputs[-1])
