@@ -195,7 +195,7 @@ def test_a_search_varies_the_genes_as_the_genotype_says(name: str) -> None:
         trial.step()
     trial.optimizer.finish_round()
     genotype = trial.phenotype.genotype
-    for gene, start in ((genotype.gene.detach(), 0.01), (genotype.offset.detach(), 0.0)):
+    for gene, start in ((genotype.gene, 0.01), (genotype.offset, 0.0)):
         assert gene[0] == gene[1]
         # Zeros have the unit of what is smallest beside them.
         assert 1e-5 < abs(float(gene[0]) - start) < 0.01
