@@ -70,14 +70,6 @@ class Genotype(nn.Module, ABC):
             ConfigError: where this genotype has nothing in that scope (see `no_genes`).
         """
 
-    def variation(self, name: str, noise: Tensor) -> Tensor:
-        """Independent noise (P, ...) on the parameter `name`, as something that the genotype might vary by.
-
-        A search draws its candidates so. Linear, and every number keeps its variance. The default is the
-        noise itself; a genotype whose numbers go together at the start keeps them together.
-        """
-        return noise
-
 
 def no_genes(genotype: Genotype, scope: str) -> ConfigError:
     """The error for a scope in which a genotype has no parameters."""

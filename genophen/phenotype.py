@@ -126,14 +126,6 @@ class Phenotype(nn.Module):
             names += [f"network.{name}" for name, _ in self.network.named_parameters()]
         return [name for name in names if self.get_parameter(name).requires_grad]
 
-    def variation(self, name: str, noise: Tensor) -> Tensor:
-        """Independent noise (P, ...) on one of this phenotype's parameters, as a search may vary it by.
-
-        See `Genotype.variation`; direct parameters vary by the noise itself.
-        """
-        owner, _, own_name = name.partition(".")
-        return self.genotype.variation(own_name, noise) if owner == "genotype" else noise
-
     def parameter_counts(self) -> ParameterCounts:
         """How many numbers are trained, and what they are for."""
         kernel = _trainable(self.genotype.parameters())

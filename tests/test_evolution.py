@@ -164,43 +164,6 @@ def test_candidates_that_are_not_finite_rank_worst_and_are_counted(
     assert all(torch.isfinite(parameter).all() for parameter in trial.phenotype.parameters())
 
 
-class Tied(Fragile):
-    """Begins with a small pattern and a zero, which vary together if at all."""
-
-    name = "tied"
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.gene.data.fill_(0.01)
-        self.offset = nn.Parameter(torch.zeros(2))
-
-    def express(self) -> dict[str, Tensor]:
-        return {
-            name: target.initial + self.gene.sum() + self.offset.sum()
-            for name, target in self.targets.items()
-        }
-
-    def genes(self, scope: str) -> list[str]:
-        return ["gene", "offset"]
-
-    def variation(self, name: str, noise: Tensor) -> Tensor:
-        return noise.sum(1, keepdim=True).expand_as(noise) / 2**0.5
-
-
-@pytest.mark.parametrize("name", ["cma-es", "snes", "pgpe"])
-def test_a_search_varies_the_genes_as_the_genotype_says(name: str) -> None:
-    cls = plugin_class("optimizer", name)
-    trial = OptimizerTrial(cls, cls.Options(population_size=8, stdev_init=0.1), Tied)
-    for _ in range(3):
-        trial.step()
-    trial.optimizer.finish_round()
-    genotype = trial.phenotype.genotype
-    for gene, start in ((genotype.gene, 0.01), (genotype.offset, 0.0)):
-        assert gene[0] == gene[1]
-        # Zeros have the unit of what is smallest beside them.
-        assert 1e-5 < abs(float(gene[0]) - start) < 0.01
-
-
 def test_a_generation_without_a_finite_candidate_is_a_diverged_run() -> None:
     cls = plugin_class("optimizer", "cma-es")
     trial = OptimizerTrial(cls, cls.Options())

@@ -134,25 +134,6 @@ def test_in_a_smooth_start_input_channels_take_turns_with_orthogonal_kernels() -
     assert 0.3 < correlation(first, second) < 0.97  # the embeddings tell the blocks apart
 
 
-def test_a_search_from_a_smooth_start_varies_its_patterns_smoothly() -> None:
-    network = nn.Sequential(nn.Conv2d(16, 16, 7))
-    noise = {"weight_out": torch.randn(50, 7, 16 * 7, 4), "bias_out": torch.randn(50, 7, 16 * 7)}
-    for initialization, least, most in (("smooth", 0.8, 1.0), ("fan-in", -0.1, 0.1)):
-        genotype = genophen.compile(
-            network, "0.weight", embedding_dim=4, initialization=initialization
-        ).genotype
-        for attribute, given in noise.items():
-            varied = genotype.variation(f"generators.7x7.{attribute}", given)
-            assert varied.shape == given.shape
-            patterns = varied.view(50, 7, 16, 7, -1)  # rows, channels, columns
-            assert least < correlation(patterns[:, :, :, 1:], patterns[:, :, :, :-1]) < most
-            assert least < correlation(patterns[:, 1:], patterns[:, :-1]) < most
-            assert abs(correlation(patterns[:, :, 1:], patterns[:, :, :-1])) < 0.1
-            assert patterns[:, 0].var().item() == pytest.approx(1, abs=0.2)
-        embeddings = torch.randn(50, 1, 4)
-        assert genotype.variation("generators.7x7.embeddings", embeddings) is embeddings
-
-
 def test_gradients_reach_every_embedding_and_generator_tensor() -> None:
     phenotype = compiled(embedding_dim=4)
     images = torch.randn(8, 3, 6, 6)

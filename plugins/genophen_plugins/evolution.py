@@ -149,14 +149,7 @@ class Evolution(genophen.Optimizer):
 
     def _candidates(self, coordinates: Tensor) -> Tensor:
         """Genes (P, num_genes), float32, of search coordinates (P, num_genes)."""
-        noise = self._scale * coordinates.to(torch.float32)
-        genes = self._population.genes
-        parts = noise.split([gene.numel() for gene in genes.values()], dim=1)
-        varied = [
-            self._context.phenotype.variation(name, part.reshape(-1, *gene.shape)).flatten(1)
-            for (name, gene), part in zip(genes.items(), parts, strict=True)
-        ]
-        return self._origin + torch.cat(varied, dim=1)
+        return self._origin + self._scale * coordinates.to(torch.float32)
 
     def _evaluate(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         if not self.options.num_workers:
@@ -176,14 +169,11 @@ def _ranked(fitness: Tensor) -> Tensor:
 
 
 def _scales(center: Tensor, sizes: list[int]) -> Tensor:
-    """Each gene's unit: the root mean square of its tensor or, of a tensor of zeros, the least of the others.
-
-    Too small a unit costs a search some time; one that is too large spoils every candidate.
-    """
+    """Each gene's unit: the root mean square of its tensor or, of a tensor of zeros, what is usual."""
     rms = torch.stack([part.square().mean().sqrt() for part in center.split(sizes)])
     known = rms[rms > 0]
-    least = known.min() if len(known) else torch.ones(())
-    return torch.where(rms > 0, rms, least).repeat_interleave(torch.tensor(sizes))
+    usual = known.log().mean().exp() if len(known) else torch.ones(())  # geometric mean
+    return torch.where(rms > 0, rms, usual).repeat_interleave(torch.tensor(sizes))
 
 
 class CMAESOptions(EvolutionOptions):

@@ -110,8 +110,11 @@ class KernelGenerator(nn.Module):
         self.weight_in = nn.Parameter(weight_in * std_in)
         self.bias_in = nn.Parameter(torch.zeros(basis, d))
         templates = torch.randn(kh, basis * kw, d, generator=generator) * std_out
-        self.smooth = options.initialization == "smooth"
-        self.weight_out = nn.Parameter(self.blurred(templates) if self.smooth else templates)
+        if options.initialization == "smooth":
+            templates = torch.einsum(
+                "yr,robd,xb->yoxd", _blur(kh), templates.view(kh, basis, kw, d), _blur(kw)
+            ).reshape(kh, basis * kw, d)
+        self.weight_out = nn.Parameter(templates)
         self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
 
     def forward(self) -> Tensor:
@@ -121,13 +124,6 @@ class KernelGenerator(nn.Module):
         kernels = F.linear(a.view(-1, d), self.weight_out.flatten(0, 1), self.bias_out.flatten())
         kh, kw = self.kernel_size
         return kernels.view(-1, self.basis, kh, self.basis, kw)  # from (E B, kh B kw)
-
-    def blurred(self, templates: Tensor) -> Tensor:
-        """Noise (..., kh, B kw, d) made smooth over rows and columns; every number keeps its variance."""
-        (kh, kw), d = self.kernel_size, templates.shape[-1]
-        rows_and_columns = templates.unflatten(-2, (self.basis, kw))  # (..., kh, B, kw, d)
-        smooth = torch.einsum("yr,...robd,xb->...yoxd", _blur(kh), rows_and_columns, _blur(kw))
-        return smooth.reshape(*templates.shape[:-2], self.basis * kw, d)
 
 
 class Hypernetwork(genophen.Genotype):
@@ -176,18 +172,6 @@ class Hypernetwork(genophen.Genotype):
         if scope == "embeddings":
             return embeddings
         return [name for name in names if name.startswith("generators.") and name not in embeddings]
-
-    def variation(self, name: str, noise: Tensor) -> Tensor:
-        """Of a smooth start, patterns vary smoothly, too."""
-        owner, _, attribute = name.rpartition(".")
-        generator = self.get_submodule(owner)
-        if not isinstance(generator, KernelGenerator) or not generator.smooth:
-            return noise
-        if attribute == "weight_out":
-            return generator.blurred(noise)
-        if attribute == "bias_out":
-            return generator.blurred(noise[..., None])[..., 0]
-        return noise
 
     def _kernel(self, tiling: Tiling, blocks: Tensor) -> Tensor:
         """One target's weight, put together from its blocks, cropped and, if asked for, standardised."""
