@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
 from helpers import digits_tables
 
 import genophen
@@ -55,13 +53,6 @@ def test_a_run_can_be_exported_and_drawn(tmp_path: Path) -> None:
     assert run.export("torch", tmp_path / "x.pt", data_dir=tmp_path).is_file()
     panel, _ = run.kernels().axes
     assert panel.get_title() == "hypernetwork\n4,244 kernel parameters"
-
-
-def test_readmes_block_about_runs_runs(tmp_path: Path) -> None:
-    block = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)[2]
-    train(tmp_path / "runs" / "mine")
-    exec(compile(block, "README.md", "exec"), {"genophen": genophen})
-    assert (tmp_path / "runs" / "mine" / "network.onnx").is_file()
 
 
 def test_resume_returns_the_run(tmp_path: Path) -> None:
