@@ -210,7 +210,7 @@ class Population:
 
     def _refresh(self) -> None:
         """Bring the plain network's numbers up to the phenotype's."""
-        current = {**dict(self.phenotype.network.named_parameters()), **self._expression.weights()}
+        current = {**dict(self.phenotype.network.named_parameters()), **self._expression()}
         for name, value in {**current, **dict(self.phenotype.network.named_buffers())}.items():
             owner, _, attribute = name.rpartition(".")
             getattr(self._network.get_submodule(owner), attribute).copy_(value)
@@ -224,9 +224,6 @@ class _Expression(nn.Module):
         self.genotype = phenotype.genotype
 
     def forward(self) -> dict[str, Tensor]:
-        return self.genotype.express()
-
-    def weights(self) -> dict[str, Tensor]:
         return self.genotype.express()
 
     def stacks(self, genes: dict[str, Tensor]) -> dict[str, Tensor]:
