@@ -16,6 +16,7 @@ import pytest
 from conftest import ROOT
 
 import genophen
+from genophen.cli.examples import shipped_examples
 
 pytestmark = pytest.mark.slow
 PLUGIN = ROOT / "examples" / "genophen-wideresnet"
@@ -101,6 +102,9 @@ def test_the_wheel_holds_the_library_and_the_shipped_plugins_alone(installation:
         for base, package in ((ROOT, "genophen"), (ROOT / "plugins", "genophen_plugins"))
         for file in (base / package).rglob("*")
         if file.is_file() and file.suffix != ".pyc"
+    }
+    sources |= {
+        f"genophen/examples/{file.relative_to(ROOT / 'examples')}" for file in shipped_examples().values()
     }
     assert {name for name in names if ".dist-info/" not in name} == sources
     assert {
