@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
     from genophen.population import Population
-    from genophen.readout import RidgeRegression, find_readout
+    from genophen.readout import RidgeRegression, cross_validate, find_readout, sharpness
     from genophen.reporter import Reporter, RunInfo
     from genophen.runs import Run
     from genophen.warm_start import load_weights
@@ -67,6 +67,7 @@ _MODULE_OF = {
     "TrainBatches": "batches",
     "compile": "api",
     "compile_phenotype": "phenotype",
+    "cross_validate": "readout",
     "find_readout": "readout",
     "hookimpl": "hookspecs",
     "load_weights": "warm_start",
@@ -74,6 +75,7 @@ _MODULE_OF = {
     "resume": "api",
     "run": "api",
     "run_task": "executor",
+    "sharpness": "readout",
     "standardize": "kernels",
 }
 
@@ -110,6 +112,7 @@ __all__ = [
     "__version__",
     "compile",
     "compile_phenotype",
+    "cross_validate",
     "find_readout",
     "hookimpl",
     "load_weights",
@@ -117,6 +120,7 @@ __all__ = [
     "resume",
     "run",
     "run_task",
+    "sharpness",
     "standardize",
 ]
 

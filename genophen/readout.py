@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +34,14 @@ class Solution:
         A regression on one-hot targets answers between 0 and 1, which is flat as logits; the classes that
         it names stay the same.
         """
-        outputs = self(features)
-        losses = torch.stack([F.cross_entropy(outputs * factor, labels) for factor in _SHARPNESS])
-        factor = _SHARPNESS[int(losses.nan_to_num(torch.inf).argmin())]
+        factor = sharpness(self(features), labels)
         return Solution(self.weight * factor, self.bias * factor)
+
+
+def sharpness(outputs: Tensor, labels: Tensor) -> float:
+    """The power of two that, times a regression's outputs (N, K), gives the lowest cross-entropy."""
+    losses = torch.stack([F.cross_entropy(outputs * factor, labels) for factor in _SHARPNESS])
+    return _SHARPNESS[int(losses.nan_to_num(torch.inf).argmin())]
 
 
 class RidgeRegression:
@@ -45,18 +51,21 @@ class RidgeRegression:
     same at any scale of the features: it weighs as much as that many images. The intercept b is free of it.
     """
 
-    def __init__(self, num_features: int, num_classes: int, device: torch.device) -> None:
+    def __init__(
+        self, num_features: int, num_classes: int, device: torch.device, origin: Tensor | None = None
+    ) -> None:
+        """`origin` (F,) is a point near the features; default: the mean of the first that are added."""
         self._num_classes = num_classes
         self._count = 0
         #: Taken off the features, since sums of squares far from zero would drown their variance.
-        self._origin = torch.zeros(num_features, device=device)
+        self._origin = origin
         size = num_features + num_classes
         self._sum = torch.zeros(size, dtype=torch.float64, device=device)
         self._products = torch.zeros(num_features, size, dtype=torch.float64, device=device)
 
     def add(self, features: Tensor, labels: Tensor) -> None:
         """Take in features (N, F) and labels (N,)."""
-        if not self._count:
+        if self._origin is None:
             self._origin = features.mean(0)
         features = features - self._origin
         columns = torch.cat([features, F.one_hot(labels, self._num_classes).to(features)], 1)  # (N, F + K)
@@ -64,8 +73,17 @@ class RidgeRegression:
         self._sum += columns.sum(0, dtype=torch.float64)
         self._products += (features.T @ columns).double()
 
+    def __add__(self, other: RidgeRegression) -> RidgeRegression:
+        """A regression that took in what both did; they were made with one `origin`."""
+        return self._combined(other, 1)
+
+    def __sub__(self, other: RidgeRegression) -> RidgeRegression:
+        """A regression that did not take in what `other` did, of what this one took in."""
+        return self._combined(other, -1)
+
     def solve(self, ridge_lambda: float) -> Solution:
         """The solution for all that was taken in; not-a-number throughout where features were not finite."""
+        assert self._origin is not None, "nothing was added"
         num_features = len(self._products)
         mean = self._sum / self._count
         centered = self._products - self._count * torch.outer(mean[:num_features], mean)
@@ -78,6 +96,36 @@ class RidgeRegression:
             weight = torch.full_like(weight, torch.nan)
         bias = mean[num_features:] - (mean[:num_features] + self._origin) @ weight
         return Solution(weight.T.float().contiguous(), bias.float())
+
+    def _combined(self, other: RidgeRegression, sign: int) -> RidgeRegression:
+        assert self._origin is other._origin
+        num_features, device = len(self._products), self._products.device
+        result = RidgeRegression(num_features, self._num_classes, device, self._origin)
+        result._count = self._count + sign * other._count
+        result._sum = self._sum + sign * other._sum
+        result._products = self._products + sign * other._products
+        return result
+
+
+def cross_validate(
+    features: Tensor, labels: Tensor, num_classes: int, folds: int, ridge_lambda: float
+) -> Tensor:
+    """Outputs (N, K) for features (N, F), each by the ridge regression on all folds but its own.
+
+    The folds are consecutive images, so these come in random order. Sums are taken once for each fold: beyond
+    one regression this costs only its solution, `folds` times.
+    """
+    origin = features.mean(0)
+    parts = []
+    for some, their_labels in zip(features.tensor_split(folds), labels.tensor_split(folds), strict=True):
+        part = RidgeRegression(features.shape[1], num_classes, features.device, origin)
+        part.add(some, their_labels)
+        parts.append(part)
+    total = functools.reduce(operator.add, parts)
+    solutions = [(total - part).solve(ridge_lambda) for part in parts]
+    return torch.cat(
+        [solution(x) for solution, x in zip(solutions, features.tensor_split(folds), strict=True)]
+    )
 
 
 def find_readout(phenotype: Phenotype, named: str | None, images: Tensor) -> str:

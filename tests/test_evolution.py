@@ -22,7 +22,7 @@ from genophen.plugins import load_plugins
 from genophen.testing import OptimizerTrial, check_optimizer
 from genophen.training import run_config
 
-RIDGE = {"readout": "ridge", "ridge_fit_size": 40, "ridge_judge_size": 20}
+RIDGE = {"readout": "ridge", "ridge_images": 60, "ridge_folds": 3}
 
 
 def evolve(
@@ -76,12 +76,45 @@ def test_every_candidate_on_every_image_counts_and_nothing_goes_backward(tmp_pat
 
 
 def test_solving_and_judging_readouts_counts(tmp_path: Path) -> None:
-    _, result = evolve(
-        tmp_path, rounds=2, genes="embeddings", readout="ridge", ridge_fit_size=60, ridge_judge_size=30
-    )
+    _, result = evolve(tmp_path, rounds=2, genes="embeddings", readout="ridge", ridge_images=90)
     generations = 2 * 4 * 8 * 90
     assert result["sample_evaluations"] == generations + 3 * 1197  # rounds 0, 1, 2 solve on all images
     assert result["parameters"]["searched"] == 4
+
+
+@pytest.mark.parametrize("measure", ["cross-entropy", "squared-error", "accuracy"])
+@pytest.mark.parametrize("readout", ["direct", "ridge"])
+def test_fitness_is_what_it_is_called(readout: str, measure: str) -> None:
+    cls = plugin_class("optimizer", "cma-es")
+    trial = OptimizerTrial(cls, cls.Options(**{**RIDGE, "readout": readout, "fitness": measure}))
+    evolution: Any = trial.optimizer
+    population, fitness = evolution._population, evolution._fitness
+    images, labels = fitness.draw()
+    candidates = population.center()[None]
+    if readout == "direct":
+        outputs = population.logits(candidates, images)[0]
+    else:
+        (features,) = population.features(candidates, images, "5")
+        outputs = genophen.cross_validate(features, labels, 3, 3, 30)
+        if measure == "cross-entropy":
+            outputs = outputs * genophen.sharpness(outputs, labels)
+    expected = {
+        "cross-entropy": -nn.functional.cross_entropy(outputs, labels),
+        "squared-error": -(outputs - torch.eye(3)[labels]).square().sum(1).mean(),
+        "accuracy": (outputs.argmax(1) == labels).float().mean(),
+    }[measure]
+    torch.testing.assert_close(fitness(population, candidates, images, labels)[0], expected)
+    loss = 1 - expected if measure == "accuracy" else -expected
+    torch.testing.assert_close(fitness.as_loss(expected), loss)
+
+
+def test_by_default_a_solved_readout_is_judged_by_what_it_minimises() -> None:
+    cls = plugin_class("optimizer", "cma-es")
+    measures = {}
+    for readout in ("direct", "ridge"):
+        evolution: Any = OptimizerTrial(cls, cls.Options(**{**RIDGE, "readout": readout})).optimizer
+        measures[readout] = evolution._fitness.measure
+    assert measures == {"direct": "cross-entropy", "ridge": "squared-error"}
 
 
 def test_equal_seeds_give_equal_bits(tmp_path: Path) -> None:
@@ -100,7 +133,7 @@ def test_a_warm_start_never_ends_below_its_start(tmp_path: Path) -> None:
 
 
 def test_kernels_evolved_from_scratch_reach_90_percent(tmp_path: Path) -> None:
-    options = {"readout": "ridge", "ridge_fit_size": 600, "ridge_judge_size": 400, "separable": True}
+    options = {"readout": "ridge", "ridge_images": 1000, "separable": True}
     run, result = evolve(tmp_path, rounds=2, genes="genotype", **options)
     assert result["test_accuracy"] >= 0.9
     assert result["validation_accuracy"] >= rows_of(run)[0]["validation_accuracy"]
@@ -180,7 +213,9 @@ def test_a_full_covariance_of_many_genes_is_refused(tmp_path: Path) -> None:
 
 def test_impossible_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match=r"1,298[\s\S]*up to 1,197"):
-        evolve(tmp_path, genes="embeddings", readout="ridge", ridge_fit_size=1198, ridge_judge_size=100)
+        evolve(tmp_path, genes="embeddings", readout="ridge", ridge_images=1298)
+    with pytest.raises(genophen.ConfigError, match=r"at least 2 a fold \(20\), not 10"):
+        evolve(tmp_path, genes="embeddings", readout="ridge", ridge_images=10, ridge_folds=10)
     with pytest.raises(genophen.ConfigError, match="cannot open the run directory"):
         evolve(tmp_path, genes="embeddings", warm_start=str(tmp_path / "none"))
     with pytest.raises(genophen.ConfigError, match="multiple of 2"):

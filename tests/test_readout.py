@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genophen
-from genophen.readout import RidgeRegression, Solution, find_readout
+from genophen.readout import RidgeRegression, Solution, cross_validate, find_readout
 
 
 def problem() -> tuple[Tensor, Tensor]:
@@ -87,6 +87,39 @@ def test_sharpening_lowers_the_loss_and_keeps_the_classes() -> None:
     assert torch.equal(sharp(features).argmax(1), flat(features).argmax(1))
     nothing = Solution(flat.weight * torch.nan, flat.bias)
     assert torch.isnan(nothing.sharpened(features, labels).weight).all()
+
+
+@pytest.mark.parametrize("folds", [2, 7, 200])
+def test_cross_validation_is_a_regression_without_each_fold(folds: int) -> None:
+    features, labels = problem()
+    features = features + 300  # far from zero: sums must be of differences
+    expected = []
+    for fold in torch.arange(200).tensor_split(folds):
+        others = torch.ones(200, dtype=torch.bool)
+        others[fold] = False
+        regression = RidgeRegression(6, 3, features.device)
+        regression.add(features[others], labels[others])
+        expected.append(regression.solve(2.0)(features[fold]))
+    outputs = cross_validate(features, labels, 3, folds, 2.0)
+    torch.testing.assert_close(outputs, torch.cat(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_cross_validation_does_not_see_what_it_judges() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 2, (400,), generator=generator)
+    noise = torch.randn(400, 150, generator=generator)
+    regression = RidgeRegression(150, 2, noise.device)
+    regression.add(noise, labels)
+    seen = (regression.solve(0.1)(noise).argmax(1) == labels).float().mean()
+    unseen = (cross_validate(noise, labels, 2, 4, 0.1).argmax(1) == labels).float().mean()
+    assert seen > 0.75
+    assert 0.4 < unseen < 0.6
+
+
+def test_cross_validation_of_features_that_are_not_finite_gives_not_a_number() -> None:
+    features, labels = problem()
+    features[3, 2] = torch.inf
+    assert torch.isnan(cross_validate(features, labels, 3, 4, 1.0)[0]).all()
 
 
 def phenotype_of(*layers: nn.Module) -> genophen.Phenotype:

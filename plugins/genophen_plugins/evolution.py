@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 import genophen
@@ -35,24 +35,38 @@ class EvolutionOptions(genophen.Options):
         None,
         description="run directory whose best weights to start from: same architecture and genotype",
     )
-    fitness: Literal["cross-entropy", "accuracy"] = Field(
-        "cross-entropy", description="what candidates are ranked by: the lowest loss, or the highest accuracy"
+    fitness: Literal["auto", "cross-entropy", "squared-error", "accuracy"] = Field(
+        "auto",
+        description="what candidates are ranked by; 'squared-error': the outputs' distance from one-hot "
+        "labels; 'auto': squared-error for a ridge readout, which minimises that, else cross-entropy",
     )
     readout: Literal["direct", "ridge"] = Field(
         "direct",
-        description="'ridge': each candidate's last dense layer is solved in closed form on some training "
-        "images and judged on others; 'direct': the layer is as the genes, or the seed, have it",
+        description="'ridge': each candidate's last dense layer is solved in closed form on training images "
+        "and judged on others; 'direct': the layer is as the genes, or the seed, have it",
     )
     ridge_lambda: float = Field(
         30.0, gt=0, le=1e9, description="penalty on a solved readout; it weighs as much as that many images"
     )
-    ridge_fit_size: int = Field(4000, ge=2, description="training images on which a readout is solved")
-    ridge_judge_size: int = Field(2000, ge=1, description="other training images on which it is judged")
+    ridge_images: int = Field(
+        8000, ge=4, description="training images of a generation on which readouts are solved and judged"
+    )
+    ridge_folds: int = Field(
+        4, ge=2, le=100, description="parts of these images; each is judged by a readout solved on the others"
+    )
     memory_mb: int = Field(
         10, ge=1, le=1_000_000, description="MiB of activations worked on at a time; more is seldom faster"
     )
     num_workers: int = Field(0, ge=0, le=10_000, description="Ray actors that share a generation; 0: none")
     ray_address: str = Field("", description="a Ray cluster to join; empty: a Ray on this machine")
+
+    @model_validator(mode="after")
+    def _folds_hold_images(self) -> EvolutionOptions:
+        if self.ridge_images < 2 * self.ridge_folds:
+            raise ValueError(
+                f"ridge_images of at least 2 a fold ({2 * self.ridge_folds}), not {self.ridge_images}"
+            )
+        return self
 
 
 class Evolution(genophen.Optimizer):

@@ -33,13 +33,20 @@ class Fitness:
         self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
     ) -> Tensor:
         """Fitness (P,) of candidates (P, num_genes) on images that `draw` gave."""
-        if self._options.fitness == "cross-entropy":
+        if self.measure == "cross-entropy":
             return -population.losses(candidates, images, labels)
-        return torch.stack([_accuracy(logits, labels) for logits in population.logits(candidates, images)])
+        outputs = population.logits(candidates, images)
+        return torch.stack([_MEASURES[self.measure](each, labels) for each in outputs])
+
+    @property
+    def measure(self) -> str:
+        """What candidates are ranked by: `cross-entropy`, `squared-error` or `accuracy`."""
+        measure: str = self._options.fitness
+        return "cross-entropy" if measure == "auto" else measure
 
     def as_loss(self, fitness: Tensor) -> Tensor:
-        """The training loss that a fitness stands for: cross-entropy, or the share of errors."""
-        return -fitness if self._options.fitness == "cross-entropy" else 1 - fitness
+        """The training loss that a fitness stands for: the measure itself, or the share of errors."""
+        return 1 - fitness if self.measure == "accuracy" else -fitness
 
     def finish(self, phenotype: genophen.Phenotype) -> None:
         """Complete a phenotype that is to be measured."""
@@ -48,17 +55,17 @@ class Fitness:
 class RidgeFitness(Fitness):
     """Candidates judged by what a linear readout makes of their features, solved anew for each of them.
 
-    A readout is fitted to some training images and judged on others; both are drawn for each generation,
-    without augmentation, and are the same for all candidates.
+    The readouts of a candidate are fitted to all folds of some training images but one, and judged on that
+    one. The images are drawn for each generation, without augmentation, and are the same for all candidates.
     """
 
     def __init__(self, context: genophen.Context, options: Any) -> None:
         super().__init__(context, options)
-        available, wanted = len(context.train_images), options.ridge_fit_size + options.ridge_judge_size
-        if wanted > available:
+        available = len(context.train_images)
+        if options.ridge_images > available:
             raise genophen.ConfigError(
                 "cannot draw the images for the ridge readout",
-                found=f"ridge_fit_size + ridge_judge_size = {wanted:,}",
+                found=f"ridge_images = {options.ridge_images:,}",
                 allowed=f"up to {available:,}, the number of training images",
             )
         images, _ = context.train_images.take(torch.arange(2))
@@ -78,9 +85,17 @@ class RidgeFitness(Fitness):
 
     def draw(self) -> tuple[Tensor, Tensor]:
         assert self._context is not None
-        count = self._options.ridge_fit_size + self._options.ridge_judge_size
         order = torch.randperm(len(self._context.train_images), generator=self._context.generator)
-        return self._context.train_images.take(order[:count])
+        return self._context.train_images.take(order[: self._options.ridge_images])
+
+    @property
+    def measure(self) -> str:
+        """As for other readouts, but by default what the regression itself minimises.
+
+        The squared error tells candidates apart best: between two draws of images it agrees with itself,
+        where cross-entropy, which a few images dominate, hardly does.
+        """
+        return "squared-error" if self._options.fitness == "auto" else super().measure
 
     def __call__(
         self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
@@ -113,18 +128,29 @@ class RidgeFitness(Fitness):
             readout.bias.copy_(solution.bias)
 
     def _judge(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The fitness of one candidate's features (N, F): fitted to the first of them, judged on the rest."""
-        count = self._options.ridge_fit_size
-        regression = genophen.RidgeRegression(*self._shape, features.device)
-        regression.add(features[:count], labels[:count])
-        solution = regression.solve(self._options.ridge_lambda)
-        if self._options.fitness == "accuracy":
-            return _accuracy(solution(features[count:]), labels[count:])
-        solution = solution.sharpened(features[:count], labels[:count])
-        return -F.cross_entropy(solution(features[count:]), labels[count:])
+        """The fitness of one candidate's features (N, F), each judged by a readout that has not seen it."""
+        folds, penalty = self._options.ridge_folds, self._options.ridge_lambda
+        outputs = genophen.cross_validate(features, labels, self._shape[1], folds, penalty)
+        if self.measure == "cross-entropy":
+            outputs = outputs * genophen.sharpness(outputs, labels)
+        return _MEASURES[self.measure](outputs, labels)
 
 
-def _accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The share of right answers, a tensor of shape (); not a number where logits (N, K) are not."""
-    share = (logits.argmax(1) == labels).float().mean()
-    return share if bool(torch.isfinite(logits).all()) else share * torch.nan
+def _accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The share of right answers, a tensor of shape (); not a number where outputs (N, K) are not."""
+    share = (outputs.argmax(1) == labels).float().mean()
+    return share if bool(torch.isfinite(outputs).all()) else share * torch.nan
+
+
+def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Minus the squared distance of outputs (N, K) from one-hot labels, a mean over images."""
+    return -(outputs - F.one_hot(labels, outputs.shape[1])).square().sum(1).mean()
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Minus the cross-entropy of outputs (N, K)."""
+    return -F.cross_entropy(outputs, labels)
+
+
+#: Higher is better, each a tensor of shape ().
+_MEASURES = {"cross-entropy": _cross_entropy, "squared-error": _squared_error, "accuracy": _accuracy}
