@@ -1,0 +1,96 @@
+"""How well fitnesses of solved readouts agree between draws of images: python results/fitness_agreement.py
+
+Candidates around the start of `examples/mnist_evolution.toml`, at several widths, are judged on three draws
+of training images; printed is the mean correlation of their fitnesses between draws. 1: the ranking is the
+candidates' own; 0: it is that of the images drawn. Needs MNIST below GENOPHEN_DATA.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import genophen
+from genophen.config import resolve_config
+from genophen.experiment import assemble
+from genophen.plugins import load_plugins
+from genophen.toml import read_toml
+
+EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_evolution.toml"
+CANDIDATES, DRAWS, FOLDS, PENALTY = 16, 3, 4, 30.0
+WIDTHS, SIZES = (0.05, 0.15, 0.5), (4000, 8000, 16000)
+
+
+def main() -> None:
+    measure_at = measurer()
+    print("| width | images | " + " | ".join(MEASURES) + " |")
+    print("|---" * (2 + len(MEASURES)) + "|")
+    for width in WIDTHS:
+        fitnesses: dict[tuple[int, str], list[Tensor]] = defaultdict(list)
+        for draw in range(DRAWS):
+            for key, values in measure_at(width, draw).items():
+                fitnesses[key].append(values)
+        for size in SIZES:
+            agreed = [f"{agreement(fitnesses[size, name]):.2f}" for name in MEASURES]
+            print(f"| {width} | {size:,} | " + " | ".join(agreed) + " |", flush=True)
+
+
+def measurer() -> Any:
+    """A function of a width and a draw that gives fitnesses (P,) by number of images and measure."""
+    plugins = load_plugins()
+    config = resolve_config(read_toml(EXAMPLE), plugins, str(EXAMPLE))
+    experiment = assemble(config, plugins, lambda _: None)
+    phenotype, train = experiment.phenotype, experiment.batches("train")
+    readout = genophen.find_readout(phenotype, None, train.take(torch.arange(2))[0])
+    genes = phenotype.genes("genotype")
+    population = genophen.Population(phenotype, genes, precision=torch.bfloat16)
+    start = population.center()
+    units = torch.cat(
+        [gene.square().mean().sqrt().expand(gene.numel()) for gene in population.genes.values()]
+    )
+    usual = units[units > 0].log().mean().exp()
+    units = torch.where(units > 0, units, usual)
+    noise = torch.randn(CANDIDATES, len(start), generator=torch.Generator().manual_seed(0))
+
+    def measure_at(width: float, draw: int) -> dict[tuple[int, str], Tensor]:
+        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(draw))
+        images, labels = train.take(order[: max(SIZES)])
+        found = defaultdict(list)
+        for candidate in start + units * width * noise:
+            features = population.features(candidate[None], images, readout)[0]
+            for size in SIZES:
+                some, theirs = features[:size], labels[:size]
+                outputs = genophen.cross_validate(some, theirs, 10, FOLDS, PENALTY)
+                for name, measure in MEASURES.items():
+                    found[size, name].append(measure(outputs, theirs))
+        return {key: torch.stack(values) for key, values in found.items()}
+
+    return measure_at
+
+
+def agreement(fitnesses: list[Tensor]) -> float:
+    """The mean correlation between the draws."""
+    table = torch.corrcoef(torch.stack(fitnesses))
+    return float((table.sum() - DRAWS) / (DRAWS * (DRAWS - 1)))
+
+
+def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs - torch.nn.functional.one_hot(labels, 10)).square().sum(1).mean()
+
+
+def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(outputs * genophen.sharpness(outputs, labels), labels)
+
+
+def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    return (outputs.argmax(1) == labels).float().mean()
+
+
+MEASURES = {"squared error": squared_error, "cross-entropy": cross_entropy, "accuracy": accuracy}
+
+if __name__ == "__main__":
+    main()
