@@ -44,6 +44,10 @@ def write_run(
     tables = merged(digits_tables(seed=seed), config or {})
     result = {
         "status": "completed",
+        "stop_reason": None,
+        "signal": None,
+        "rounds": 3,
+        "best_round": 3,
         **{kind: tables[kind]["name"] for kind in ("architecture", "genotype", "optimizer", "dataset")},
         "seed": seed,
         "validation_accuracy": accuracy,
@@ -53,7 +57,13 @@ def write_run(
         "backward_samples": 1000,
         "wall_seconds": 2.5,
     }
-    made_with = {"dataset": {"sha256": "ab" * 32}, "machine": {"device_name": "processor", "threads": 1}}
+    made_with = {
+        "packages": {},
+        "machine": {"device": "cpu", "device_name": "processor", "threads": 1},
+        "git_commit": None,
+        "dataset": {"name": "digits", "sha256": "ab" * 32},
+        "plugins": [],
+    }
     accuracies = [0.1, 0.5, 0.4, accuracy or 0.0]
     metrics = [
         {"round": number, "validation_accuracy": value, "sample_evaluations": 1000 * number}
@@ -370,9 +380,8 @@ def rewritten(file: str, **changes: Any) -> Edit:
 
     def edit(run: Path) -> None:
         values = json.loads((run / file).read_text()) | changes
-        (run / file).write_text(
-            json.dumps({key: value for key, value in values.items() if value is not None})
-        )
+        removed = {key for key, value in changes.items() if value is None}
+        (run / file).write_text(json.dumps({k: v for k, v in values.items() if k not in removed}))
 
     return edit
 
@@ -534,7 +543,7 @@ def test_an_accuracy_that_is_not_found_again_and_other_data_are_warned_of(tmp_pa
         runs.append(tmp_path / optimizer)
         genophen.run(digits_tables(rounds=1), overrides=[f'optimizer.name="{optimizer}"'], out=runs[-1])
     rewritten("result.json", test_accuracy=0.999)(runs[0])
-    rewritten("environment.json", dataset={"sha256": "0" * 64})(runs[1])
+    rewritten("environment.json", dataset={"name": "digits", "sha256": "0" * 64})(runs[1])
     correct, warnings = read_predictions(groups_of(*runs), load_plugins(), Places(), lambda note: None)
     assert list(correct) == [runs[0]]
     assert f"{runs[0]} has a test accuracy of " in warnings[0]

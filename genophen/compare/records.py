@@ -4,101 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
 from genophen.errors import DamagedError
 from genophen.options import shown
-from genophen.records import MAX_BYTES
+from genophen.records import Environment, MetricsRow, Result, TimingsRow, read_bytes
 from genophen.rundir import RunDirectory
 from genophen.sweep import read_failure
 from genophen.toml import read_toml
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
-Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-
-
-class _Record(BaseModel):
-    """Part of a JSON file; keys that a comparison does not need may be there too."""
-
-    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Parameters(_Record):
-    total: Count
-    kernel: Count
-    searched: Count
-
-
-class Result(_Record):
-    """`result.json`."""
-
-    status: Literal["completed", "stopped-early", "interrupted", "diverged"]
-    architecture: str
-    genotype: str
-    optimizer: str
-    dataset: str
-    seed: Count
-    validation_accuracy: Fraction | None
-    test_accuracy: Fraction | None
-    rounds: Count = 0
-    best_round: Count | None = None
-    stop_reason: str | None = None
-    parameters: Parameters
-    sample_evaluations: Count
-    backward_samples: Count
-    wall_seconds: Seconds
-
-
-class DatasetRecord(_Record):
-    name: str = ""
-    sha256: str
-
-
-class Machine(_Record):
-    device_name: str
-    threads: Count
-
-    def __str__(self) -> str:
-        return f"{self.device_name}, {self.threads} threads"
-
-
-class UsedPlugin(_Record):
-    kind: str
-    name: str
-    distribution: str | None = None
-    version: str | None = None
-
-
-class Environment(_Record):
-    """`environment.json`."""
-
-    dataset: DatasetRecord
-    machine: Machine
-    packages: dict[str, str | None] = {}
-    git_commit: str | None = None
-    plugins: list[UsedPlugin] = []
-
-
-class MetricsRow(_Record):
-    """A row of `metrics.jsonl`."""
-
-    round: Count
-    validation_accuracy: Fraction
-    sample_evaluations: Count
-    train_loss: float | None = None
-    validation_loss: float | None = None
-
-
-class TimingsRow(_Record):
-    """A row of `timings.jsonl`."""
-
-    round: Count
-    seconds: Seconds
 
 
 @dataclass(frozen=True)
@@ -197,13 +115,10 @@ def read_rows(path: Path, cls: type[ModelT], *, growing: bool = False) -> list[M
 
 def _content(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error), "the file as genophen wrote it") from None
-    if len(content) > MAX_BYTES:
-        raise _damaged(path, f"more than {MAX_BYTES} bytes", "the file as genophen wrote it")
-    return content
+        return read_bytes(path)
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or str(error)
+        raise _damaged(path, found, "the file as genophen wrote it") from None
 
 
 def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genophen.compare.records import MetricsRow
+from genophen.records import MetricsRow
 from genophen.report.axes import Axis, accuracy_axis, cost_axis, linear_axis, log_axis
 from genophen.report.runs import ReportGroup, ReportRun
 from genophen.report.svg import COLOURS, Chart, Frame, colour

@@ -16,10 +16,10 @@ from jinja2 import PackageLoader, StrictUndefined
 from genophen import __version__
 from genophen.checkpoint import write_file
 from genophen.compare.predictions import Places
-from genophen.compare.records import UsedPlugin
 from genophen.errors import GenophenError, printable
 from genophen.experiment import Notify
 from genophen.plugins import Plugins
+from genophen.records import UsedPlugin
 from genophen.report.curves import MAX_TOGETHER, draw_curves
 from genophen.report.mistakes import read_mistakes
 from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained

@@ -9,18 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from genophen.compare.groups import group_name
-from genophen.compare.records import (
-    Environment,
-    MetricsRow,
-    Result,
-    Run,
-    read_record,
-    read_rows,
-    read_run,
-    why_without_result,
-)
+from genophen.compare.records import Run, read_record, read_rows, read_run, why_without_result
 from genophen.config import PluginLookup
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
+from genophen.records import Environment, MetricsRow, Result
 from genophen.rundir import RunDirectory, is_locked
 from genophen.sweep_file import Published, Row, read_sweep
 
