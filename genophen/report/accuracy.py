@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
     """Each row of a sweep's table as a point with its standard deviation, and what was published."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(7.5, 5), layout="constrained")
     axis = figure.subplots()
@@ -45,9 +46,13 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
     _names(axis, measured, "#222222")
     _names(axis, printed, "#777777")
     axis.set_xscale("log")
-    axis.margins(x=0.13)
-    for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-        ticks(lambda value, _: f"{value:,.0f}")
+    axis.margins(x=0.13, y=0.08)
+    low, high = axis.get_xlim()
+    # All nine of each decade would run into each other.
+    digits = (1,) if high > 200 * low else (1, 3) if high > 50 * low else (1, 2, 3, 5, 7)
+    axis.xaxis.set_major_locator(LogLocator(subs=digits))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel("kernel parameters")
     axis.set_ylabel("test accuracy (%)")
     axis.set_title(_label(title, 80), parse_math=False)
