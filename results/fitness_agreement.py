@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from genophen_plugins.evolution import scales
+from genophen_plugins.fitness import MEASURES, judge
 from torch import Tensor
 
 import genophen
@@ -22,6 +24,7 @@ from genophen.toml import read_toml
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_evolution.toml"
 CANDIDATES, DRAWS, FOLDS, PENALTY = 16, 3, 4, 30.0
+AT_ONCE = 4  # the features of so many candidates are held together
 WIDTHS, SIZES = (0.05, 0.15, 0.5), (4000, 8000, 16000)
 
 
@@ -49,24 +52,20 @@ def measurer() -> Any:
     genes = phenotype.genes("genotype")
     population = genophen.Population(phenotype, genes, precision=torch.bfloat16)
     start = population.center()
-    units = torch.cat(
-        [gene.square().mean().sqrt().expand(gene.numel()) for gene in population.genes.values()]
-    )
-    usual = units[units > 0].log().mean().exp()
-    units = torch.where(units > 0, units, usual)
+    units = scales(start, [gene.numel() for gene in population.genes.values()])
     noise = torch.randn(CANDIDATES, len(start), generator=torch.Generator().manual_seed(0))
 
     def measure_at(width: float, draw: int) -> dict[tuple[int, str], Tensor]:
         order = torch.randperm(len(train), generator=torch.Generator().manual_seed(draw))
         images, labels = train.take(order[: max(SIZES)])
         found = defaultdict(list)
-        for candidate in start + units * width * noise:
-            features = population.features(candidate[None], images, readout)[0]
-            for size in SIZES:
-                some, theirs = features[:size], labels[:size]
-                outputs = genophen.cross_validate(some, theirs, 10, FOLDS, PENALTY)
-                for name, measure in MEASURES.items():
-                    found[size, name].append(measure(outputs, theirs))
+        for some in (start + units * width * noise).split(AT_ONCE):
+            for features in population.features(some, images, readout):
+                for size in SIZES:
+                    theirs = labels[:size]
+                    outputs = genophen.cross_validate(features[:size], theirs, 10, FOLDS, PENALTY)
+                    for name in MEASURES:
+                        found[size, name].append(judge(outputs, theirs, name))
         return {key: torch.stack(values) for key, values in found.items()}
 
     return measure_at
@@ -77,20 +76,6 @@ def agreement(fitnesses: list[Tensor]) -> float:
     table = torch.corrcoef(torch.stack(fitnesses))
     return float((table.sum() - DRAWS) / (DRAWS * (DRAWS - 1)))
 
-
-def squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
-    return (outputs - torch.nn.functional.one_hot(labels, 10)).square().sum(1).mean()
-
-
-def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
-    return torch.nn.functional.cross_entropy(outputs * genophen.sharpness(outputs, labels), labels)
-
-
-def accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
-    return (outputs.argmax(1) == labels).float().mean()
-
-
-MEASURES = {"squared error": squared_error, "cross-entropy": cross_entropy, "accuracy": accuracy}
 
 if __name__ == "__main__":
     main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,9 @@ def draw_accuracy(title: str, lines: Sequence[Mapping[str, Any]]) -> Figure:
     axis.set_xscale("log")
     axis.margins(x=0.13, y=0.08)
     low, high = axis.get_xlim()
-    # All nine of each decade would run into each other.
-    digits = (1,) if high > 200 * low else (1, 3) if high > 50 * low else (1, 2, 3, 5, 7)
+    # All nine of each decade have room only where there is little more than half a one.
+    every = {5: range(1, 10), 50: (1, 2, 3, 5, 7), 200: (1, 3), math.inf: (1,)}
+    digits = next(digits for most, digits in every.items() if high <= most * low)
     axis.xaxis.set_major_locator(LogLocator(subs=digits))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

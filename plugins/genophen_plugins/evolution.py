@@ -157,7 +157,7 @@ class Evolution(genophen.Optimizer):
         if self.options.warm_start is not None:
             genophen.load_weights(self._context.phenotype, Path(self.options.warm_start))
         center = self._population.center().cpu()
-        self._scale = _scales(center, [gene.numel() for gene in self._population.genes.values()])
+        self._scale = scales(center, [gene.numel() for gene in self._population.genes.values()])
         self._origin = torch.zeros_like(center) if self.options.center_init == "zeros" else center
         self._started = True
 
@@ -182,7 +182,7 @@ def _ranked(fitness: Tensor) -> Tensor:
     return torch.where(finite, fitness, worst - 1)
 
 
-def _scales(center: Tensor, sizes: list[int]) -> Tensor:
+def scales(center: Tensor, sizes: list[int]) -> Tensor:
     """Each gene's unit: the root mean square of its tensor or, of a tensor of zeros, what is usual."""
     rms = torch.stack([part.square().mean().sqrt() for part in center.split(sizes)])
     known = rms[rms > 0]

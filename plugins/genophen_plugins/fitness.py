@@ -36,7 +36,7 @@ class Fitness:
         if self.measure == "cross-entropy":
             return -population.losses(candidates, images, labels)
         outputs = population.logits(candidates, images)
-        return torch.stack([_MEASURES[self.measure](each, labels) for each in outputs])
+        return torch.stack([MEASURES[self.measure](each, labels) for each in outputs])
 
     @property
     def measure(self) -> str:
@@ -128,12 +128,19 @@ class RidgeFitness(Fitness):
             readout.bias.copy_(solution.bias)
 
     def _judge(self, features: Tensor, labels: Tensor) -> Tensor:
-        """The fitness of one candidate's features (N, F), each judged by a readout that has not seen it."""
-        folds, penalty = self._options.ridge_folds, self._options.ridge_lambda
-        outputs = genophen.cross_validate(features, labels, self._shape[1], folds, penalty)
-        if self.measure == "cross-entropy":
-            outputs = outputs * genophen.sharpness(outputs, labels)
-        return _MEASURES[self.measure](outputs, labels)
+        """The fitness of one candidate's features (N, F)."""
+        options, classes = self._options, self._shape[1]
+        outputs = genophen.cross_validate(
+            features, labels, classes, options.ridge_folds, options.ridge_lambda
+        )
+        return judge(outputs, labels, self.measure)
+
+
+def judge(outputs: Tensor, labels: Tensor, measure: str) -> Tensor:
+    """How good a regression's outputs (N, K) on images that it has not seen are, a tensor of shape ()."""
+    if measure == "cross-entropy":
+        outputs = outputs * genophen.sharpness(outputs, labels)
+    return MEASURES[measure](outputs, labels)
 
 
 def _accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -153,4 +160,4 @@ def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 #: Higher is better, each a tensor of shape ().
-_MEASURES = {"cross-entropy": _cross_entropy, "squared-error": _squared_error, "accuracy": _accuracy}
+MEASURES = {"cross-entropy": _cross_entropy, "squared-error": _squared_error, "accuracy": _accuracy}
