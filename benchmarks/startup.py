@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import resource
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
+from benchmarks.memory import ROOT, peak_of
 from benchmarks.table import Table
 from benchmarks.timing import Comparison, against, command_seconds
 
-ROOT = Path(__file__).parent.parent
 ONE_STEP = "run examples/digits.toml --set training.rounds=1 --set training.batch_size=1197 --out"
 COMMANDS = {
     "genophen --help": ["--help"],
@@ -49,29 +47,26 @@ def _memory() -> Table:
     """Peak memory of processes that take training steps."""
     notes = []
     for name, batch in (("mnist-cnn", 1000), ("vgg-block3", 128)):
-        start, plain, ours = (_peak(name, batch, kind) for kind in ("start", "plain", "genophen"))
+        plain, ours = (_memory_of_steps(name, batch, kind) for kind in ("plain", "genophen"))
         notes.append(
-            f"peak memory above the start, three training steps of {name} at batch {batch}: "
-            f"plain {plain - start:.0f} MiB, genophen {ours - start:.0f} MiB"
+            f"peak memory of three training steps of {name} at batch {batch}, above that of batches of 2: "
+            f"plain {plain:.0f} MiB, genophen {ours:.0f} MiB"
         )
     return Table("peak memory", [], notes=notes)
 
 
-def _peak(name: str, batch: int, kind: str) -> float:
-    """MiB at the most, of a process of its own."""
-    code = f"from benchmarks.startup import print_peak; print_peak({name!r}, {batch}, {kind!r})"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
-    return float(done.stdout)
+def _memory_of_steps(name: str, batch: int, kind: str) -> float:
+    few, many = (peak_of("benchmarks.startup", "take_steps", name, count, kind) for count in (2, batch))
+    return many - few
 
 
-def print_peak(name: str, batch: int, kind: str) -> None:
+def take_steps(name: str, batch: int, kind: str) -> None:
+    """Three training steps of a network, `plain` or `genophen`, whose memory is measured from outside."""
     from benchmarks.networks import make_architecture, make_phenotype, make_plain, training_step
 
     architecture = make_architecture(name)
     network = make_plain(architecture) if kind == "plain" else make_phenotype(architecture, 16)
-    count = 2 if kind == "start" else batch
-    images = torch.randn(count, *architecture.input_shape).to(memory_format=torch.channels_last)
-    step = training_step(network, images, torch.zeros(count, dtype=torch.int64))
+    images = torch.randn(batch, *architecture.input_shape).to(memory_format=torch.channels_last)
+    step = training_step(network, images, torch.zeros(batch, dtype=torch.int64))
     for _ in range(3):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)

@@ -33,12 +33,17 @@ class Comparison:
 
 
 def compare(
-    contestants: Mapping[str, Callable[[], object]], reference: str, pairs: int, *, per_call: float = 1.0
+    contestants: Mapping[str, Callable[[], object]],
+    reference: str,
+    pairs: int,
+    *,
+    per_call: float = 1.0,
+    rest: float = 0.0,
 ) -> list[Comparison]:
     """Each contestant's time, and its ratio to the reference's, over `pairs` turns in a new order each.
 
     The first three turns warm up and do not count. `per_call`: units of work in a call, which times are
-    divided by.
+    divided by. `rest`: seconds before each turn, for a contestant's own processes to end what they began.
     """
     repeats = {name: _repeats(call) for name, call in contestants.items()}
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
@@ -46,6 +51,7 @@ def compare(
     for turn in range(pairs + 3):
         shuffle.shuffle(order)
         for name in order:
+            time.sleep(rest)
             taken = timed(contestants[name], repeats[name]) / per_call
             if turn >= 3:
                 seconds[name].append(taken)

@@ -39,7 +39,10 @@ CASES = [
     ("vgg-block2", 45_000, 128, 2, True, 16),
     ("vgg-block3", 45_000, 128, 2, True, 16),
 ]
-CHUNK = 5
+#: Steps in a turn of the rounds, and batches in one of batches alone.
+CHUNK, BATCHES = 16, 24
+#: Seconds after which a DataLoader's workers have filled their queue of 4 batches, and sleep.
+REST = 0.3
 Case = tuple[str, int, int, int, bool, int]
 
 
@@ -151,9 +154,9 @@ def tables(pairs: int) -> list[Table]:
     found = []
     for case in CASES:
         steps = contestants(case, images=20_000)
-        chunks = {name: partial(_chunk, step) for name, step in steps.items()}
+        chunks = {name: partial(_chunk, step, CHUNK) for name, step in steps.items()}
         share = CHUNK / (case[1] / case[2])  # of a round, in a chunk
-        rows = compare(chunks, "plain", pairs, per_call=share)
+        rows = compare(chunks, "plain", pairs, per_call=share, rest=REST)
         found.append(Table(f"a training round: {case[0]}, {case[1]:,} images, batch {case[2]}", rows))
     return found
 
@@ -163,12 +166,14 @@ def data_tables(pairs: int) -> list[Table]:
     found = []
     for case in (CASES[0], CASES[-1]):
         sources = batch_sources(case, images=20_000)
+        chunks = {name: partial(_chunk, source, BATCHES) for name, source in sources.items()}
         least = {name: 10.0 for name in sources if name.startswith("DataLoader")}
+        rows = compare(chunks, "genophen", pairs, per_call=BATCHES, rest=REST)
         title = f"a batch of {case[2]}, padding {case[3]}, flips {case[4]}: {case[0]}"
-        found.append(Table(title, compare(sources, "genophen", pairs), at_least=least))
+        found.append(Table(title, rows, at_least=least))
     return found
 
 
-def _chunk(step: Callable[[], None]) -> None:
-    for _ in range(CHUNK):
+def _chunk(step: Callable[[], object], count: int) -> None:
+    for _ in range(count):
         step()
