@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import generation, growth, population, startup, training_round, training_step
+from benchmarks import floor, generation, growth, population, startup, training_round, training_step
 from benchmarks.table import Table, describe_machine, save
 from benchmarks.timing import use_processor_time
 
@@ -22,6 +22,7 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     "data": (training_round.data_tables, 30),
     "startup": (startup.tables, 7),
     **{f"step-{name}": (partial(training_step.tables, name), 200) for name in training_step.CASES},
+    "floor": (floor.tables, 20),
     "population": (population.tables, 6),
     "round": (training_round.tables, 12),
     "growth": (growth.tables, 20),

@@ -50,6 +50,23 @@ def test_whatever_generates_weights_writes_the_same_shapes_and_the_loop_the_same
         torch.testing.assert_close(written["block loop"][name], weight, rtol=1e-4, atol=1e-5)
 
 
+def test_the_floor_counts_a_steps_operations_and_bytes() -> None:
+    from benchmarks.floor import count_floor, make_step
+
+    network = torch.nn.Sequential(torch.nn.Linear(10, 20), torch.nn.ReLU(), torch.nn.Linear(20, 5))
+    images, labels = torch.randn(8, 10), torch.zeros(8, dtype=torch.int64)
+    floor = count_floor(network, images, labels, torch.bfloat16)
+    # The first layer's forward and its weights' gradient; the second's input has a gradient, too.
+    assert floor.operations == 2 * 8 * (2 * 10 * 20 + 3 * 20 * 5)
+    assert floor.moved == 5 * 2 * 8 * (20 + 5) + 7 * 4 * (10 * 20 + 20 + 20 * 5 + 5)
+    assert floor.seconds == max(
+        floor.operations / floor.operations_per_second, floor.moved / floor.bytes_per_second
+    )
+    before = network[0].weight.detach().clone()
+    make_step(network, images, labels, torch.bfloat16)()
+    assert not torch.equal(network[0].weight, before)
+
+
 def test_a_slower_contestant_shows_and_a_target_is_judged_by_the_interval(tmp_path: Path) -> None:
     from benchmarks.table import Table, save
     from benchmarks.timing import against, compare, median_interval
