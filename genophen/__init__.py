@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from genophen.readout import RidgeRegression, cross_validate, find_readout, sharpness
     from genophen.reporter import Reporter, RunInfo
     from genophen.runs import Run
+    from genophen.svm import fit_svm
     from genophen.warm_start import load_weights
 
 _MODULE_OF = {
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "compile_phenotype": "phenotype",
     "cross_validate": "readout",
     "find_readout": "readout",
+    "fit_svm": "svm",
     "hookimpl": "hookspecs",
     "load_weights": "warm_start",
     "no_genes": "genotype",
@@ -114,6 +116,7 @@ __all__ = [
     "compile_phenotype",
     "cross_validate",
     "find_readout",
+    "fit_svm",
     "hookimpl",
     "load_weights",
     "no_genes",

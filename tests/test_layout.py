@@ -42,6 +42,7 @@ ORDER = [
     "candidate_graph",
     "population",
     "readout",
+    "svm",
     "warm_start",
     "dataset",
     "augmentation",

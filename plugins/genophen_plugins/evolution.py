@@ -40,10 +40,11 @@ class EvolutionOptions(genophen.Options):
         description="what candidates are ranked by; 'squared-error': the outputs' distance from one-hot "
         "labels; 'auto': squared-error for a ridge readout, which minimises that, else cross-entropy",
     )
-    readout: Literal["direct", "ridge"] = Field(
+    readout: Literal["direct", "ridge", "svm"] = Field(
         "direct",
         description="'ridge': each candidate's last dense layer is solved in closed form on training images "
-        "and judged on others; 'direct': the layer is as the genes, or the seed, have it",
+        "and judged on others; 'svm': so, too, but the layer that is kept is a support vector machine; "
+        "'direct': the layer is as the genes, or the seed, have it",
     )
     ridge_lambda: float = Field(
         30.0, gt=0, le=1e9, description="penalty on a solved readout; it weighs as much as that many images"
@@ -83,7 +84,7 @@ class Evolution(genophen.Optimizer):
         self.steps_per_round = self.options.generations_per_round
         names = context.phenotype.genes(self.options.genes)
         self._fitness: Fitness
-        if self.options.readout == "ridge":
+        if self.options.readout != "direct":
             self._fitness = RidgeFitness(context, self.options)
             names = [name for name in names if name not in self._fitness.solved]
         else:

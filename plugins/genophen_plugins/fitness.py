@@ -116,13 +116,17 @@ class RidgeFitness(Fitness):
         population = genophen.Population(phenotype, sorted(self.solved))
         candidate = population.center()[None]
         regression = genophen.RidgeRegression(*self._shape, readout.weight.device)
-        sample: tuple[Tensor, Tensor] | None = None
+        kept: list[tuple[Tensor, Tensor]] = []
         for images, labels in self._context.train_images:
             features = population.features(candidate, images, self._name)[0]
             regression.add(features, labels)
-            sample = sample or (features, labels)
-        assert sample is not None
-        solution = regression.solve(self._options.ridge_lambda).sharpened(*sample)
+            if not kept or self._options.readout == "svm":
+                kept.append((features, labels))
+        solution = regression.solve(self._options.ridge_lambda)
+        if self._options.readout == "svm":
+            every = torch.cat([features for features, _ in kept]), torch.cat([labels for _, labels in kept])
+            solution = genophen.fit_svm(*every, solution, self._options.ridge_lambda)
+        solution = solution.sharpened(*kept[0])
         with torch.no_grad():
             readout.weight.copy_(solution.weight)
             readout.bias.copy_(solution.bias)
