@@ -1,4 +1,4 @@
-"""Linear support vector machines, as a readout: ridge regressions on the images that are no clear cases yet."""
+"""Linear support vector machines as readouts: ridge regressions on images that are no clear cases yet."""
 
 from __future__ import annotations
 
