@@ -305,9 +305,11 @@ def test_rows_of_a_sweep_are_groups_and_what_is_not_done_is_listed(tmp_path: Pat
         "third-seed0": "not run",
         "third-seed1": "unfinished",
     }
-    assert comparison.pairs[0].no_claim == "no run of other is finished"
-    assert comparison.pairs[1].different_settings == []  # nobody knows those of a row that was not run
+    assert comparison.pairs == []  # one group alone has a finished run
     text = as_text(comparison)
+    assert "None: two groups with a finished run are needed." in text
+    with pytest.raises(genophen.ConfigError, match="no finished run of it"):
+        pairs_of(groups_of(sweep), "other")
     assert "- other, seed 1: failed: MemoryError: all of it" in text
     assert "runs of adam that count in no statistic: seed 1: diverged" in text
     assert [line.split()[0] for line in text.split("\n\n")[1].splitlines()] == ["Group", "adam"]

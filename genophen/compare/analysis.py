@@ -87,23 +87,25 @@ class Comparison:
 
 
 def pairs_of(groups: Sequence[Group], baseline: str | None = None) -> list[tuple[Group, Group]]:
-    """Every pair of groups, or each group with the baseline.
+    """Every pair of groups that have a finished run, or each of them with the baseline.
 
     Raises:
-        ConfigError: for a baseline that is no group.
+        ConfigError: for a baseline that is no group, or has no finished run.
     """
+    finished = [group for group in groups if group.runs]
     if baseline is None:
-        return list(itertools.combinations(groups, 2))
-    names = [group.name for group in groups]
+        return list(itertools.combinations(finished, 2))
+    names = [group.name for group in finished]
     if baseline not in names:
+        known = any(group.name == baseline for group in groups)
         raise ConfigError(
             f"cannot compare with the baseline {baseline!r}",
-            found="no group of that name",
+            found="no finished run of it" if known else "no group of that name",
             allowed="; ".join(names),
-            next_step=nearest(baseline, names),
+            next_step="finish its runs first" if known else nearest(baseline, names),
         )
-    base = groups[names.index(baseline)]
-    return [(group, base) for group in groups if group is not base]
+    base = finished[names.index(baseline)]
+    return [(group, base) for group in finished if group is not base]
 
 
 def analyse(
@@ -134,7 +136,9 @@ def _summary(group: Group) -> GroupSummary:
         test_accuracy_mean=_mean(accuracies),
         test_accuracy_std=statistics.stdev(accuracies) if len(runs) > 1 else None,
         test_accuracy_interval=t_interval(accuracies),
-        validation_accuracy_mean=_mean([run.result.validation_accuracy or 0.0 for run in runs]),
+        validation_accuracy_mean=_mean(
+            [value for run in runs if (value := run.result.validation_accuracy) is not None]
+        ),
         sample_evaluations_mean=_mean([run.result.sample_evaluations for run in runs]),
         backward_samples_mean=_mean([run.result.backward_samples for run in runs]),
         wall_seconds_mean=_mean([run.result.wall_seconds for run in runs]),
@@ -157,12 +161,9 @@ def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
     one, other = first.by_seed, second.by_seed
     seeds = sorted(one.keys() & other.keys())
     differences = [one[seed].test_accuracy - other[seed].test_accuracy for seed in seeds]
-    known = bool(first.settings and second.settings)
     enough = len(seeds) >= MIN_SEEDS
     p = paired_t_test(differences) if enough else None
-    if empty := [group.name for group in (first, second) if not group.runs]:
-        no_claim = f"no run of {' and of '.join(empty)} is finished"
-    elif not enough:
+    if not enough:
         no_claim = f"n too small (seeds in common: {len(seeds)}; needed: {MIN_SEEDS})"
     elif p is None:
         no_claim = "the difference is the same with every seed, so that its spread cannot be estimated"
@@ -177,7 +178,7 @@ def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
         p=p,
         p_holm=None,
         bootstrap=_bootstrap(first, second, correct),
-        different_settings=differing(first.settings, second.settings) if known else [],
+        different_settings=differing(first.settings, second.settings),
         cautions=cautions(first, second),
         no_claim=no_claim,
     )

@@ -64,9 +64,7 @@ _ASPECTS = [
 
 
 def cautions(first: Group, second: Group) -> list[str]:
-    """Names of what is not equal between two groups."""
-    if not first.runs or not second.runs:
-        return []
+    """Names of what is not equal between two groups that have runs."""
     return [aspect.name for aspect in _ASPECTS if not aspect.same(first, second)]
 
 

@@ -90,9 +90,14 @@ def _document(comparison: Comparison, table: Callable[[Table], str], heading: Ca
         heading("Cost"),
         table([_COST_HEAD, *(_cost_row(group) for group in finished)]),
         heading("Pairs"),
-        table([_PAIR_HEAD, *(_pair_row(pair) for pair in comparison.pairs)]),
-        "\n".join(f"- {conclusion(pair, comparison)}{_different(pair)}" for pair in comparison.pairs),
     ]
+    if comparison.pairs:
+        parts += [
+            table([_PAIR_HEAD, *(_pair_row(pair) for pair in comparison.pairs)]),
+            "\n".join(f"- {conclusion(pair, comparison)}{_different(pair)}" for pair in comparison.pairs),
+        ]
+    else:
+        parts.append("None: two groups with a finished run are needed.")
     if comparison.warnings:
         parts += [heading("Warnings"), "\n".join(f"- {text}" for text in comparison.warnings)]
     if left_out:
