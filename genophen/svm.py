@@ -10,7 +10,7 @@ from genophen.readout import Solution
 
 #: Regressions at the most; a dozen usually do.
 MAX_STEPS = 50
-#: Halvings of a step that does not lower a class' objective.
+#: Halvings of a step that raises a class' objective.
 MAX_HALVINGS = 8
 #: The relative gain of the objective below which the solution is final.
 TOLERANCE = 1e-5
@@ -46,11 +46,14 @@ def fit_svm(features: Tensor, labels: Tensor, start: Solution, ridge_lambda: flo
             if not bool(worse.any()):
                 break
             step = torch.where(worse, step / 2, step)
-        else:
-            break
-        gain = (objective.sum() - new_objective.sum()) / objective.sum().clamp_min(1e-30)
-        (weight, bias), objective, within = moved, new_objective, new_within
-        if float(gain) < TOLERANCE:
+        before = objective.sum()
+        weight = torch.where(worse[:, None], weight, moved[0])  # a class that no step helps stays
+        bias = torch.where(worse, bias, moved[1])
+        objective, within = (
+            torch.where(worse, objective, new_objective),
+            torch.where(worse, within, new_within),
+        )
+        if float((before - objective.sum()) / before.clamp_min(1e-30)) < TOLERANCE:
             break
     return Solution(weight, bias)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import Any
+
 import pytest
 import torch
 from sklearn.svm import LinearSVC
@@ -9,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import genophen
+from genophen import svm
 from genophen.readout import Solution
 
 
@@ -79,3 +83,21 @@ def test_a_class_without_images_is_never_named() -> None:
     solution = genophen.fit_svm(features, labels, regression.solve(1), 1)
     assert set(solution(features).argmax(1).tolist()) == {0, 1, 2}
     torch.testing.assert_close(solution(features)[:, 3:], torch.full((300, 2), -1.0), atol=1e-4, rtol=0)
+
+
+def test_a_class_that_no_step_helps_does_not_end_the_others_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = problem()
+    start = ridge(features, labels, 1)
+    expected = genophen.fit_svm(features, labels, start, 1)
+    regress, calls = svm._regress, itertools.count()
+
+    def fail_for_the_second_class(*args: Any) -> tuple[Tensor, Tensor]:
+        weight, bias = regress(*args)
+        return (weight * torch.nan if next(calls) % 4 == 1 else weight), bias
+
+    monkeypatch.setattr(svm, "_regress", fail_for_the_second_class)
+    found = genophen.fit_svm(features, labels, start, 1)
+    torch.testing.assert_close(found.weight[1], 2 * start.weight[1])
+    others = torch.tensor([0, 2, 3])
+    torch.testing.assert_close(found.weight[others], expected.weight[others], rtol=1e-3, atol=1e-4)
+    assert next(calls) > 8
