@@ -94,6 +94,9 @@ class Loop:
         if progress.round < 0:
             self._end_round()  # round 0: the start
         while not progress.status and progress.round < self.config.training.rounds:
+            if progress.round and not progress.losses and (budget := self._used_up()):
+                progress.stop("completed", budget)  # by what the end of the last round cost
+                break
             self.phenotype.train()
             self._take_steps(stop_signal)
             if progress.status not in ("interrupted", "diverged"):

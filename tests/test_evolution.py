@@ -82,6 +82,15 @@ def test_solving_and_judging_readouts_counts(tmp_path: Path) -> None:
     assert result["parameters"]["searched"] == 4
 
 
+def test_a_round_whose_end_uses_the_budget_up_is_the_last(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=50, max_sample_evaluations=4 * 8 * 60 + 2 * 1197)  # rounds 0 and 1
+    tables["optimizer"] = {"name": "cma-es", "cma-es": {**RIDGE}}
+    tables["optimizer"]["cma-es"] |= {"generations_per_round": 4, "population_size": 8, "genes": "embeddings"}
+    run = genophen.run(tables, out=tmp_path / "run")
+    assert (run["stop_reason"], run["rounds"]) == ("max_sample_evaluations", 1)
+    assert run["sample_evaluations"] == 4 * 8 * 60 + 2 * 1197
+
+
 @pytest.mark.parametrize("measure", ["cross-entropy", "squared-error", "accuracy"])
 @pytest.mark.parametrize("readout", ["direct", "ridge"])
 def test_fitness_is_what_it_is_called(readout: str, measure: str) -> None:
