@@ -33,7 +33,7 @@ def fit_svm(features: Tensor, labels: Tensor, start: Solution, ridge_lambda: flo
     if not bool(torch.isfinite(objective).all()):
         return start
     for _ in range(MAX_STEPS):
-        new_weight, new_bias = weight.clone(), bias.clone()
+        new_weight, new_bias = torch.zeros_like(weight), bias.clone()  # of a class of clear cases alone
         for k in range(len(bias)):
             chosen = within[:, k]
             if bool(chosen.any()):

@@ -29,9 +29,11 @@ def ridge(features: Tensor, labels: Tensor, ridge_lambda: float) -> Solution:
     return regression.solve(ridge_lambda)
 
 
-@pytest.mark.parametrize("ridge_lambda", [0.3, 10.0, 300.0])
-def test_the_solution_is_scikit_learns(ridge_lambda: float) -> None:
-    features, labels = problem()
+@pytest.mark.parametrize(
+    ("count", "ridge_lambda"), [(300, 0.3), (300, 10.0), (300, 300.0), (30, 0.03), (30, 0.3)]
+)
+def test_the_solution_is_scikit_learns(count: int, ridge_lambda: float) -> None:
+    features, labels = problem(count)  # with few images, whole steps go too far
     found = genophen.fit_svm(features, labels, ridge(features, labels, ridge_lambda), ridge_lambda)
     penalty = ridge_lambda * float(features.var(0, correction=0).mean())
     # Theirs penalises the intercept: less, the larger it is scaled.
@@ -65,6 +67,17 @@ def test_far_images_on_the_right_side_do_not_move_the_boundary_as_they_do_a_regr
     machine = genophen.fit_svm(x, labels, regression, 1e-3)
     assert float((regression(x).argmax(1) == labels).float().mean()) < 0.95
     assert bool((machine(x).argmax(1) == labels).all())
+
+
+def test_a_start_with_nothing_but_clear_cases_comes_to_the_same_solution() -> None:
+    features, labels = problem(spread=0.2)
+    start = ridge(features, labels, 10)
+    steep = Solution(100 * start.weight, 100 * start.bias - 49.5)  # where `start` says a half, so does this
+    targets = 2 * F.one_hot(labels, 4) - 1
+    assert bool((targets * (2 * steep(features) - 1) > 1).all())
+    expected, found = (genophen.fit_svm(features, labels, each, 10) for each in (start, steep))
+    torch.testing.assert_close(found.weight, expected.weight, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(found.bias, expected.bias, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
