@@ -36,7 +36,7 @@ class Split:
     def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """The images (n, C, H, W) and labels (n,) at positions (n,) of this split."""
         rows = positions if self.rows is None else self.rows[positions]
-        return self.images[rows], self.labels[rows]
+        return self.images.index_select(0, rows), self.labels[rows]  # a fraction of indexing's time
 
     def chunks(self, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """All images and labels in order, `size` at a time, or as many as fit 64 MiB."""
