@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from genophen.candidate_layers import conv2d, linear
+from genophen.candidate_layers import conv2d, linear, max_of_tiles
 
 #: Modules and functions that, in eval mode, treat each image of a batch (N, C, H, W) by itself.
 _IMAGEWISE = {
@@ -33,6 +33,12 @@ _ELEMENTWISE = {
 _ARITHMETIC = {
     operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, Tensor.add, Tensor.sub,
     Tensor.mul,
+}  # fmt: skip
+
+#: The settings of max pooling in their order, and what they are by default.
+_POOLING = {
+    "kernel_size": None, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False,
+    "return_indices": False,
 }  # fmt: skip
 
 
@@ -83,17 +89,45 @@ def _without(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Ten
     kind = type(call) if isinstance(call, nn.Module) else call
     if kind in _ELEMENTWISE or (kind is nn.Linear and x.dim() >= 2):
         return _tensor(call(x, *rest, **kwargs))
-    if kind in _CHANNELWISE and x.dim() == 5 and x.stride(0) == 1:
+    if kind in _IMAGEWISE and x.dim() == 5:
+        return _imagewise(call, kind, x, rest, kwargs)
+    if _flattens_images(call, rest, kwargs) and x.dim() > 2:
+        return x.flatten(2)
+    return _arithmetic(call, args, kwargs)
+
+
+def _imagewise(
+    call: Any, kind: Any, x: Tensor, rest: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Tensor | None:
+    """An operation on each image by itself, on the candidates' images x (P, N, C, H, W)."""
+    if x.device.type == "cpu" and (tile := _tile(call, rest, kwargs)):
+        return max_of_tiles(x, tile)
+    if kind in _CHANNELWISE and x.stride(0) == 1:
         # Candidates that lie next to each other in memory are as good as channels, and need no copy.
         channels = x.permute(2, 1, 0, 3, 4)  # (C, N, P, H, W)
         output = _tensor(call(channels.flatten(0, 1), *rest, **kwargs))
         return None if output is None else output.unflatten(0, channels.shape[:2]).permute(2, 1, 0, 3, 4)
-    if kind in _IMAGEWISE and x.dim() == 5:
-        output = _tensor(call(x.flatten(0, 1), *rest, **kwargs))
-        return None if output is None else output.unflatten(0, x.shape[:2])
-    if _flattens_images(call, rest, kwargs) and x.dim() > 2:
-        return x.flatten(2)
-    return _arithmetic(call, args, kwargs)
+    output = _tensor(call(x.flatten(0, 1), *rest, **kwargs))
+    return None if output is None else output.unflatten(0, x.shape[:2])
+
+
+def _tile(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Height and width of the tiles of which a pooling takes the largest numbers; None for anything else."""
+    if type(call) is nn.MaxPool2d and not rest and not kwargs:
+        settings = {name: getattr(call, name) for name in _POOLING}
+    elif call is F.max_pool2d:
+        settings = {**_POOLING, **dict(zip(_POOLING, rest, strict=False)), **kwargs}
+    else:
+        return None
+    size = _pair(settings["kernel_size"])
+    steps = size if settings["stride"] is None else _pair(settings["stride"])
+    tiled = steps == size and _pair(settings["padding"]) == (0, 0) and _pair(settings["dilation"]) == (1, 1)
+    return size if tiled and not (settings["ceil_mode"] or settings["return_indices"]) else None
+
+
+def _pair(size: Any) -> Any:
+    """Height and width, from a pair or from one number for both."""
+    return (size, size) if isinstance(size, int) else tuple(size) * (2 // len(size))
 
 
 def _flattens_images(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:

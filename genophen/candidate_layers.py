@@ -1,7 +1,8 @@
-"""Convolutions and dense layers whose weights differ from candidate to candidate."""
+"""Layers of many candidates at once: convolutions and dense layers of each one's own weights, and pooling."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -166,3 +167,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     output = x @ weight.transpose(1, 2)
     return output if bias is None else output + bias.view(-1, 1, bias.shape[-1])
+
+
+def max_of_tiles(x: Tensor, tile: tuple[int, int]) -> Tensor:
+    """The largest numbers (..., H // h, W // w) of images' (..., H, W) tiles (h, w), cut ones left out.
+
+    Several times as fast on a CPU as torch's pooling, which also finds where they are.
+    """
+    (h, w), (height, width) = tile, x.shape[-2:]
+    x = x[..., : height - height % h, : width - width % w]
+    rows = functools.reduce(torch.maximum, [x[..., i::h, :] for i in range(h)])
+    return functools.reduce(torch.maximum, [rows[..., i::w] for i in range(w)])
