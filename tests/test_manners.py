@@ -132,7 +132,7 @@ def test_examples_are_copied_with_their_base_and_never_overwrite(command) -> Non
     assert output.code == 2
     assert "examples/digits.toml, examples/mnist.toml: there already" in output.err
     assert not Path("examples/cifar_block1.toml").exists()
-    command("examples", "tables/table7_learning_rates")  # on a base that is there
+    command("examples", "tables/faithful/table7")  # on a base that is there
     assert Path("examples/mnist.toml").read_text() == "# mine\n"
 
     assert command("examples", "examples/digits.toml", "--out", "else/where").code == 0

@@ -424,20 +424,23 @@ def test_the_comparisons_are_sweeps_of_both_sides(file: Path, tmp_path: Path) ->
     assert {"adam", "cma-es"} == {trial.config.optimizer.name for trial in trials}
 
 
-TABLES = sorted((ROOT / "examples" / "tables").glob("*.toml"))
+TABLES = sorted((ROOT / "examples" / "tables").rglob("*.toml"))
 #: Rows of the sweeps that are not one of the four result tables.
-OTHERS = {"table7_learning_rates": 24, "ablation_block3": 12}
+OTHERS = {"table6_faithful": 3, "table7_faithful": 24, "ablation_block3": 12}
 
 
-@pytest.mark.parametrize("file", TABLES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", TABLES, ids=lambda file: file.relative_to(ROOT / "examples/tables").as_posix()
+)
 def test_the_reports_tables_are_sweeps_with_every_row(file: Path, tmp_path: Path) -> None:
-    assert file.read_text().startswith(f"# genophen sweep examples/tables/{file.name} --out runs/{file.stem}")
     sweep = read_sweep(file)
+    command = f"# genophen sweep {file.relative_to(ROOT)} --out runs/{sweep.name}\n"
+    assert file.read_text().startswith(command)
     plan(sweep, tmp_path, load_plugins())
     reported = json.loads((ROOT / "tests" / "report_tables.json").read_text())
     number = file.stem[5]
-    if file.stem in OTHERS:
-        assert len(sweep.rows) == OTHERS[file.stem]
+    if sweep.name in OTHERS:
+        assert len(sweep.rows) == OTHERS[sweep.name]
         return
     expected = {
         row["model"]: (
@@ -452,3 +455,29 @@ def test_the_reports_tables_are_sweeps_with_every_row(file: Path, tmp_path: Path
         row.name: (row.published.test_accuracy, row.published.kernel_parameters, row.published.erratum)
         for row in sweep.rows
     }
+
+
+@pytest.mark.parametrize("number", "234567")
+def test_the_faithful_tables_train_by_the_reports_words(number: str, tmp_path: Path) -> None:
+    file = ROOT / "examples" / "tables" / "faithful" / f"table{number}.toml"
+    on_mnist = number in "267"
+    for trial in plan(read_sweep(file), tmp_path, load_plugins()):
+        settings = trial.settings()
+        said = {
+            "augmentation.padding": 1 if on_mnist else 2,
+            "augmentation.crop": True,
+            "augmentation.flip": False,
+            "dataset.validation_size": 5000,
+            "optimizer.name": "adam",
+            "optimizer.adam.schedule": "decay",
+            "optimizer.adam.decay": 0.999,
+            "training.batch_size": 1000 if on_mnist else 128,
+            "training.precision": "float32",
+            "training.direct_initialization": "torch",
+        }
+        if not on_mnist:
+            said[f"architecture.{settings['architecture.name']}.block_dropout"] = 0.4
+        if settings["genotype.name"] == "hypernetwork":
+            said["genotype.hypernetwork.normalization"] = "none"
+        assert said == {key: settings[key] for key in said}, trial.directory.name
+        assert settings["optimizer.adam.learning_rate"] in (0.003, 0.004, 0.005)

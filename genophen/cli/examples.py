@@ -11,7 +11,7 @@ from genophen.cli.common import json_option, print_json, say, show
 from genophen.errors import ConfigError, GenophenError, unknown_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_PATTERNS = ("*.toml", "comparisons/*.toml", "tables/*.toml")
+_PATTERNS = ("*.toml", "comparisons/*.toml", "tables/*.toml", "tables/faithful/*.toml")
 
 
 def examples_folder() -> Path:
