@@ -173,9 +173,16 @@ def draw_validation(data: Data, size: int | None, seed: int) -> Data:
     Without a size: a tenth of the training images, at most 5,000.
 
     Raises:
-        ConfigError: for a size that leaves no training image.
+        ConfigError: for a size that leaves no training image, and for too few images to take a tenth of.
     """
     count = len(data.train)
+    if size is None and count < 10:
+        raise ConfigError(
+            "cannot draw the validation images",
+            found=f"too few training images ({count}) to take a tenth of them",
+            allowed="10 at least, where dataset.validation_size is not set",
+            next_step="add images, or set dataset.validation_size to fewer than there are",
+        )
     size = min(count // 10, 5000) if size is None else size
     if not 0 < size < count:
         raise ConfigError(

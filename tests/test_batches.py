@@ -154,6 +154,15 @@ def test_a_validation_size_that_leaves_nothing_is_refused() -> None:
         draw_validation(Data(numbered(100), numbered(5), ("x",) * 100), 100, 0)
 
 
+@pytest.mark.parametrize("count", [1, 9])
+def test_too_few_images_for_a_tenth_are_no_setting_that_was_made(count: int) -> None:
+    with pytest.raises(genophen.ConfigError) as caught:
+        draw_validation(Data(numbered(count), numbered(5), ("x",) * 10), None, 0)
+    assert caught.value.found == f"too few training images ({count}) to take a tenth of them"
+    assert "validation_size" not in caught.value.attempted + caught.value.found
+    assert len(draw_validation(Data(numbered(9), numbered(5), ("x",) * 10), 1, 0).validation) == 1
+
+
 @pytest.mark.parametrize(
     ("split", "said"),
     [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from helpers import plugin_class
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
+from torchvision.transforms.functional import pil_to_tensor
 
 import genophen
 from genophen.testing import check_dataset
@@ -141,3 +144,68 @@ def test_images_of_more_than_8_bits_are_not_clipped_in_silence(folder: Path) -> 
     Image.new("I;16", (6, 6), 30_000).save(folder / "train" / "ant" / "0.png")
     with pytest.raises(genophen.DamagedError, match="more than 8 bits a pixel"):
         load(folder)
+
+
+def sideways(path: Path, orientation: int) -> None:
+    """A photograph, red at the left and blue at the right, that says how it was held."""
+    picture = Image.new("RGB", (16, 8), (200, 0, 0))
+    picture.paste((0, 0, 200), (8, 0, 16, 8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path.unlink(missing_ok=True)
+    picture.save(path, exif=exif)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photograph_stands_as_its_camera_was_held(tmp_path: Path, orientation: int, ending: str) -> None:
+    for split in ("train", "test"):
+        file = tmp_path / split / "cat" / f"0.{ending}"
+        file.parent.mkdir(parents=True)
+        sideways(file, orientation)
+    with Image.open(file) as picture:
+        upright = pil_to_tensor(ImageOps.exif_transpose(picture).convert("RGB"))
+    assert torch.equal(load(tmp_path).test.images[0], upright)
+
+
+def test_an_orientation_is_heeded_before_the_middle_is_cropped(folder: Path) -> None:
+    sideways(folder / "train" / "ant" / "0.png", 6)  # the camera was turned to the left: red is on top
+    top, bottom = load(folder, image_size=4).train.images[0][:, [0, 3], 1].T.tolist()
+    assert top[0] > 150 > top[2]
+    assert bottom[2] > 150 > bottom[0]
+
+
+def earlier_digest(folder: Path, image_size: int | None = None) -> str:
+    """The digest of colour images, and the name of their cache, before orientations were heeded."""
+    files = [f for split in ("train", "test") for f in sorted((folder / split).rglob("*.png"))]
+    sha256 = hashlib.sha256(f"1/3/{image_size}/{len(files)}".encode())
+    for file in files:
+        content = file.read_bytes()
+        sha256.update(f"\0{file.relative_to(folder)}\0{len(content)}\0".encode() + content)
+    return sha256.hexdigest()
+
+
+def test_orientations_alone_change_the_digest_of_earlier_runs(folder: Path) -> None:
+    assert load(folder).digest() == earlier_digest(folder)
+    sideways(folder / "train" / "ant" / "0.png", 1)
+    assert load(folder, image_size=4).digest() == earlier_digest(folder, 4)
+    sideways(folder / "train" / "ant" / "0.png", 6)
+    decoded, cached = load(folder, image_size=4).digest(), load(folder, image_size=4).digest()
+    assert decoded == cached != earlier_digest(folder, 4)
+
+
+def test_pixels_that_were_cached_unturned_are_not_served(folder: Path, tmp_path: Path) -> None:
+    sideways(folder / "train" / "ant" / "0.png", 3)
+    entry = tmp_path / "cache" / "genophen" / "image-folder" / earlier_digest(folder, 4)
+    entry.mkdir(parents=True)
+    unturned = bytes(10 * 3 * 4 * 4)
+    (entry / "pixels").write_bytes(unturned)
+    description = {"shape": [10, 3, 4, 4], "sha256": hashlib.sha256(unturned).hexdigest()}
+    (entry / "description.json").write_text(json.dumps(description))
+    assert load(folder, image_size=4).train.images[0, 2, 0, 0] > 150  # blue has come to the left
+
+
+def test_damaged_orientations_leave_the_pixels_as_they_are(folder: Path) -> None:
+    file = folder / "train" / "ant" / "0.png"
+    Image.new("RGB", (6, 6), (10, 0, 0)).save(file, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12")
+    assert load(folder).train.images[0, 0].unique().tolist() == [10]

@@ -12,14 +12,25 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from pydantic import Field
 from torch import Tensor
 
 import genophen
 
-_CACHE_FORMAT = "1"
+#: Raised when files are decoded otherwise than before, so that no pixels of the old kind are served.
+_CACHE_FORMAT = "2"
 _LONGEST_DESCRIPTION = 4096
+#: What makes an image upright, by the orientation in its EXIF tags (EXIF 2.3, 4.6.4); 1 is upright.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 #: What the endings above stand for. Left to itself, the decoder goes by content, whatever the name: one of
 #: its formats, EPS, is a program that it hands to an interpreter.
 _FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -65,7 +76,7 @@ class ImageFolder(genophen.Dataset):
         }
         every = [*files["train"], *files["test"]]
         key = _content_key(root, every, self.options)
-        images = _cached_pixels(key, every, self.options)
+        images, turned = _cached_pixels(key, every, self.options)
         labels = {
             name: torch.tensor([index for index, cls in enumerate(classes) for _ in split[cls]])
             for name, split in (("train", train), ("test", test))
@@ -75,7 +86,7 @@ class ImageFolder(genophen.Dataset):
             genophen.Split(images[:count], labels["train"]),
             genophen.Split(images[count:], labels["test"]),
             tuple(classes),
-            sha256=key,
+            sha256=_digest(key, turned),
         )
 
 
@@ -118,7 +129,7 @@ def _list_images(root: Path, split: str) -> dict[str, list[Path]]:
 
 def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> str:
     """SHA-256 over the names and bytes of all files, and the settings that the pixels depend on."""
-    sha256 = hashlib.sha256(f"{_CACHE_FORMAT}/{options.channels}/{options.image_size}/{len(files)}".encode())
+    sha256 = hashlib.sha256(f"1/{options.channels}/{options.image_size}/{len(files)}".encode())
     for file in files:
         try:
             content = file.read_bytes()
@@ -129,12 +140,24 @@ def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> 
     return sha256.hexdigest()
 
 
-def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> Tensor:
-    """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, filled if need be."""
+def _digest(key: str, turned: int) -> str:
+    """SHA-256 of the data: of the files alone, but where images were turned.
+
+    Runs on files without orientations go on; runs that saw such files unturned had other pixels.
+    """
+    return hashlib.sha256(f"{key}/upright".encode()).hexdigest() if turned else key
+
+
+def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> tuple[Tensor, int]:
+    """The pixels of all files, uint8 (N, C, H, W), memory-mapped from the cache, filled if need be.
+
+    With them: how many of the images were turned upright.
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genophen" / "image-folder"
+    entry = cache / f"{_CACHE_FORMAT}-{key}"
     expected = (len(files), options.channels)
-    if (images := _read_cache(cache / key, *expected)) is not None:
-        return images
+    if (cached := _read_cache(entry, *expected)) is not None:
+        return cached
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{key[:16]}.", suffix=".part", dir=cache))
@@ -147,16 +170,16 @@ def _cached_pixels(key: str, files: list[Path], options: ImageFolderOptions) -> 
     try:
         _fill_cache(partial, files, options)
         try:
-            partial.rename(cache / key)
+            partial.rename(entry)
         except OSError:  # another run was quicker, or something damaged lies there
-            if _read_cache(cache / key, *expected) is None:
-                _clear(cache / key)
-                partial.rename(cache / key)
+            if _read_cache(entry, *expected) is None:
+                _clear(entry)
+                partial.rename(entry)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    images = _read_cache(cache / key, *expected)
-    assert images is not None
-    return images
+    cached = _read_cache(entry, *expected)
+    assert cached is not None
+    return cached
 
 
 def _clear(path: Path) -> None:
@@ -166,12 +189,13 @@ def _clear(path: Path) -> None:
         path.unlink()
 
 
-def _read_cache(entry: Path, count: int, channels: int) -> Tensor | None:
-    """The pixels of a cache entry; None where it is absent or not what its description says."""
+def _read_cache(entry: Path, count: int, channels: int) -> tuple[Tensor, int] | None:
+    """The pixels of a cache entry, and how many images were turned; None where it is absent or damaged."""
     try:
         with (entry / "description.json").open("rb") as file:
             description = json.loads(file.read(_LONGEST_DESCRIPTION))
         shape: list[int] = description["shape"]
+        turned: int = description["turned"]
         with (entry / "pixels").open("rb") as file:
             intact = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
             size = file.seek(0, os.SEEK_END)
@@ -180,18 +204,22 @@ def _read_cache(entry: Path, count: int, channels: int) -> Tensor | None:
         fits = shape[:2] == [count, channels] and count * channels * height * width == size
         if not intact or not fits or not all(type(number) is int and number > 0 for number in shape):
             return None
+        if type(turned) is not int:
+            return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     flat = torch.from_file(str(entry / "pixels"), shared=False, size=size, dtype=torch.uint8)
-    return flat.view(*shape)
+    return flat.view(*shape), turned
 
 
 def _fill_cache(entry: Path, files: list[Path], options: ImageFolderOptions) -> None:
     sha256 = hashlib.sha256()
     shape: tuple[int, ...] = ()
+    turned = 0
     with (entry / "pixels").open("wb") as out:
         for file in files:
-            pixels = _decode(file, options)
+            pixels, was_turned = _decode(file, options)
+            turned += was_turned
             if shape and tuple(pixels.shape) != shape:
                 raise genophen.ConfigError(
                     "cannot put the images into one array",
@@ -203,7 +231,7 @@ def _fill_cache(entry: Path, files: list[Path], options: ImageFolderOptions) -> 
             content = pixels.numpy().tobytes()
             sha256.update(content)
             out.write(content)
-    description = {"shape": [len(files), *shape], "sha256": sha256.hexdigest()}
+    description = {"shape": [len(files), *shape], "turned": turned, "sha256": sha256.hexdigest()}
     (entry / "description.json").write_text(json.dumps(description))
 
 
@@ -211,8 +239,8 @@ def _size(shape: Sequence[int]) -> str:
     return f"{shape[2]}x{shape[1]}"
 
 
-def _decode(file: Path, options: ImageFolderOptions) -> Tensor:
-    """One image as uint8 (C, H, W)."""
+def _decode(file: Path, options: ImageFolderOptions) -> tuple[Tensor, bool]:
+    """One image as uint8 (C, H, W), and whether it was turned upright."""
     from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
     try:
@@ -220,14 +248,24 @@ def _decode(file: Path, options: ImageFolderOptions) -> Tensor:
             if opened.mode.startswith(("I", "F")):  # converting would clip all but the darkest values
                 raise _undecodable(file, f"more than 8 bits a pixel (mode {opened.mode})", "8-bit images")
             image: Any = opened.convert("RGB" if options.channels == 3 else "L")
+            turn = _turn(opened)
     except genophen.GenophenError:
         raise
     except Exception as error:  # a decoder that meets a damaged file raises what it likes
         raise _undecodable(file, " ".join(str(error).split()) or type(error).__name__) from None
+    if turn is not None:
+        image = image.transpose(turn)
     if options.image_size is not None:
         image = center_crop(resize(image, options.image_size, antialias=True), [options.image_size] * 2)
-    pixels: Tensor = pil_to_tensor(image)
-    return pixels
+    return pil_to_tensor(image), turn is not None
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes a decoded image upright, as a phone that was held sideways notes it; None for nothing."""
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged tags do not make the pixels worse, and they raise what they like
+        return None
 
 
 def _undecodable(file: Path, found: str, allowed: str = "") -> genophen.DamagedError:
