@@ -14,8 +14,10 @@ from torch.nn import functional as F
 from genophen.genotype import Target
 from genophen.options import Options
 
-#: Keeps a kernel without any variation finite when it is standardised.
+#: Keeps a kernel without any variation finite when it is standardised: a share of its largest square.
 EPSILON = 1e-8
+#: Numbers below this are none: a channel of nothing else has no scale to be measured by.
+SMALLEST = 1e-20
 
 
 class KernelOptions(Options):
@@ -34,11 +36,14 @@ class KernelOptions(Options):
 def standardize(weight: Tensor) -> Tensor:
     """The weight with mean 0 and variance 2 / fan_in in each output channel, and nothing learned.
 
-    Shape (C_out, ...) to the same shape; fan_in = weight[0].numel(). A fan-in of 1 leaves no deviation: each
-    number is scaled to sqrt(2) and keeps its sign.
+    Shape (C_out, ...) to the same shape; fan_in = weight[0].numel(). The scale of a channel does not matter;
+    one without any variation becomes zeros. A fan-in of 1 leaves no deviation: each number is scaled to
+    sqrt(2) and keeps its sign.
     """
     rows = weight.reshape(len(weight), -1)  # (C_out, fan_in)
     fan_in = rows.shape[1]
+    largest = torch.linalg.vector_norm(rows.detach(), math.inf, dim=1, keepdim=True)  # (C_out, 1)
+    rows = rows / torch.where(largest > SMALLEST, largest, 1.0)
     gain = rows.new_full((fan_in,), math.sqrt(2 / fan_in))
     normalize = F.layer_norm if fan_in > 1 else F.rms_norm
     return normalize(rows, (fan_in,), weight=gain, eps=EPSILON).reshape(weight.shape)

@@ -240,7 +240,7 @@ def test_plugins_list_and_show(command) -> None:
     assert "hypernetwork" not in text
     shown = command("plugins", "show", "hypernetwork").out
     assert "embedding_dim  (integer >= 1 and <= 1024; default 16)" in shown
-    assert "initialization  ('fan-in' | 'smooth' | 'report'; default 'fan-in')" in shown
+    assert "initialization  ('fan-in' | 'smooth' | 'small'; default 'fan-in')" in shown
     settings = json.loads(command("plugins", "show", "image-folder", "--json").out)[0]["settings"]
     assert [s["name"] for s in settings if s["required"]] == ["path"]
 

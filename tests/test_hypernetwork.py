@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import compiled, plugin_class, small_network
+from helpers import compiled, plugin_class, shipped, small_network
 from torch import Tensor, nn
 
 import genophen
@@ -72,6 +72,31 @@ def test_standardized_kernels_have_mean_0_and_variance_2_over_fan_in_after_cropp
             torch.testing.assert_close(rows.std(1, correction=0), expected, rtol=1e-4, atol=0), name
 
 
+@pytest.mark.parametrize("factor", [1e-6, 1e-4, 1e-2, 1e2, 1e6])
+def test_logits_do_not_depend_on_the_scale_of_the_generators_output(factor: float) -> None:
+    phenotype, images = shipped("vgg-block3", embedding_dim=16, projection_dim=16)
+    with torch.no_grad():
+        expected = phenotype.eval()(images)
+        generator = phenotype.genotype.generators["3x3"]
+        generator.weight_out.mul_(factor)
+        generator.bias_out.mul_(factor)
+        found = phenotype(images)
+    assert expected.abs().max() > 0.05
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+def test_a_constant_channel_is_standardized_to_zeros_with_a_finite_gradient() -> None:
+    weight = torch.zeros(3, 5)
+    weight[1] = 0.3
+    weight[2] = 1e-30
+    weight.requires_grad_()
+    standardized = genophen.standardize(weight)
+    assert standardized.abs().max() < 1e-3
+    standardized[:, 0].sum().backward()
+    assert weight.grad.isfinite().all()
+    assert weight.grad.abs().max() < 1e5
+
+
 def test_a_kernel_of_fan_in_1_is_scaled_but_not_centred() -> None:
     network = nn.Sequential(nn.Conv2d(4, 4, 1, groups=4), nn.Flatten(), nn.Linear(4, 2))
     weight = genophen.compile(network, "0.weight", embedding_dim=4).weights()["0.weight"]
@@ -85,10 +110,17 @@ def test_kernels_start_at_variance_2_over_fan_in_without_normalization() -> None
         assert written[name].detach().var().item() * fan_in == pytest.approx(2, rel=0.25)
 
 
-def test_the_reports_initialization_has_every_tensor_at_0_01() -> None:
-    generator = compiled(embedding_dim=64, initialization="report").genotype.generators["5x5"]
+def test_a_small_start_has_every_tensor_at_0_01() -> None:
+    generator = compiled(embedding_dim=64, initialization="small").genotype.generators["5x5"]
     for tensor in (generator.embeddings, generator.weight_in, generator.weight_out):
         assert tensor.detach().std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_the_old_name_of_the_small_start_is_refused_with_the_new_one() -> None:
+    with pytest.raises(
+        genophen.ConfigError, match="found 'report'; allowed: 'small', as 'report' is called now"
+    ):
+        compiled(initialization="report")
 
 
 def correlation(one: Tensor, other: Tensor) -> float:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,15 +40,22 @@ class HypernetworkOptions(genophen.KernelOptions):
     basis_channels: int = Field(
         16, ge=1, le=256, description="B, input and output channels of a basic kernel"
     )
-    initialization: Literal["fan-in", "smooth", "report"] = Field(
+    initialization: Literal["fan-in", "smooth", "small"] = Field(
         "fan-in",
         description="'fan-in': kernels start at the variance 2 / fan_in; 'smooth': so too, each a smooth "
-        "pattern over its rows and columns; 'report': every tensor at 0.01",
+        "pattern over its rows and columns; 'small': every tensor normal with standard deviation 0.01",
     )
 
     @property
     def hidden_width(self) -> int:
         return self.embedding_dim if self.projection_dim is None else self.projection_dim
+
+    @field_validator("initialization", mode="before")
+    @classmethod
+    def _report_is_called_small(cls, value: object) -> object:
+        if value == "report":
+            raise ValueError("'small', as 'report' is called now: the report names no initial values")
+        return value
 
     @model_validator(mode="after")
     def _generator_fits_memory(self) -> HypernetworkOptions:
@@ -93,7 +100,7 @@ class KernelGenerator(nn.Module):
         basis, n_z = options.basis_channels, options.embedding_dim
         d = options.hidden_width
         self.kernel_size, self.basis = kernel_size, basis
-        if options.initialization == "report":
+        if options.initialization == "small":
             stds = torch.full((len(fan_ins), 1), 0.01)
             std_in = std_out = 0.01
         else:
