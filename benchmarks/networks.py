@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -59,7 +60,7 @@ class BlockLoop(nn.Module):
     def __init__(self, genotype: genophen.Genotype) -> None:
         super().__init__()
         self.standardized = genotype.standardized
-        self.layers = {size: list(tilings) for size, tilings in genotype._tilings.items()}
+        self.layers = {size: generator.tilings for size, generator in genotype.generators.items()}
         self.parts = nn.ModuleDict()
         for size, generator in genotype.generators.items():
             part = nn.ParameterDict({name: p.detach().clone() for name, p in generator.named_parameters()})
@@ -69,11 +70,12 @@ class BlockLoop(nn.Module):
     def forward(self) -> dict[str, Tensor]:
         weights = {}
         for size, tilings in self.layers.items():
+            blocks = itertools.count()
             for tiling in tilings:
                 rows = []
-                for row in range(tiling.rows):
-                    first = tiling.first_block + row * tiling.columns
-                    rows.append(torch.cat([self._block(size, first + c) for c in range(tiling.columns)], 1))
+                for _ in range(tiling.rows):
+                    row = [self._block(size, next(blocks)) for _ in range(tiling.columns)]
+                    rows.append(torch.cat(row, 1))
                 weight = torch.cat(rows)[: tiling.shape[0], : tiling.shape[1]]  # (C_out, C_in, kh, kw)
                 weights[tiling.name] = genophen.standardize(weight) if self.standardized else weight
         return weights
@@ -134,7 +136,8 @@ class HyperlightBlocks(nn.Module):
     def __init__(self, genotype: genophen.Genotype, embedding_dim: int) -> None:
         super().__init__()
         hyperlight = importlib.import_module("hyperlight.hypernet")
-        ((size, self.tilings),) = genotype._tilings.items()
+        ((size, generator),) = genotype.generators.items()
+        self.tilings = generator.tilings
         self.kernel = tuple(int(side) for side in size.split("x"))
         self.z = nn.Parameter(torch.rand(sum(t.num_blocks for t in self.tilings), embedding_dim))
         block = {"block": (16, 16, *self.kernel)}
@@ -143,8 +146,8 @@ class HyperlightBlocks(nn.Module):
     def forward(self) -> dict[str, Tensor]:
         blocks = self.hypernetwork(z=self.z)["block"].view(-1, 16, 16, *self.kernel)
         weights = {}
-        for t in self.tilings:
-            own = blocks[t.first_block : t.first_block + t.num_blocks]
+        split = blocks.split([t.num_blocks for t in self.tilings])
+        for t, own in zip(self.tilings, split, strict=True):
             tiles = own.view(t.rows, t.columns, 16, 16, *self.kernel).transpose(1, 2)
             weight = tiles.reshape(t.rows * 16, t.columns, 16, *self.kernel).flatten(1, 2)
             weights[t.name] = weight[: t.shape[0], : t.shape[1]]

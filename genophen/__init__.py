@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from genophen.executor import Executor, Outcome, Task, run_task
     from genophen.genotype import Genotype, Target, no_genes
     from genophen.hookspecs import hookimpl
-    from genophen.kernels import ConvBiases, KernelOptions, standardize
+    from genophen.kernels import ConvBiases, KernelOptions, kernel_gain, standardize
     from genophen.optimizer import Context, Metrics, Optimizer
     from genophen.options import Options, PathOption
     from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
@@ -72,6 +72,7 @@ _MODULE_OF = {
     "find_readout": "readout",
     "fit_svm": "svm",
     "hookimpl": "hookspecs",
+    "kernel_gain": "kernels",
     "load_weights": "warm_start",
     "no_genes": "genotype",
     "resume": "api",
@@ -118,6 +119,7 @@ __all__ = [
     "find_readout",
     "fit_svm",
     "hookimpl",
+    "kernel_gain",
     "load_weights",
     "no_genes",
     "resume",

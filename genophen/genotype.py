@@ -59,7 +59,8 @@ class Genotype(nn.Module, ABC):
     def express(self) -> dict[str, Tensor]:
         """Every weight target's tensor, and those bias targets that this genotype writes, by name.
 
-        The tensors have the targets' shapes, and the set of names is the same at each call.
+        The tensors have the targets' shapes, in any order in memory (`Phenotype` puts them in that which the
+        images ask for), and the set of names is the same at each call.
         """
 
     @abstractmethod

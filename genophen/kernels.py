@@ -49,6 +49,11 @@ def standardize(weight: Tensor) -> Tensor:
     return normalize(rows, (fan_in,), weight=gain, eps=EPSILON).reshape(weight.shape)
 
 
+def kernel_gain(variance: Tensor, fan_in: int) -> Tensor:
+    """What brings kernels of this variance, of any shape, to variance 2 / fan_in, as `standardize` does."""
+    return (variance + EPSILON).rsqrt() * math.sqrt(2 / fan_in)
+
+
 class ConvBiases(nn.Module):
     """The biases of the expressed convolutions among `targets`: parameters where they are free, else zeros.
 

@@ -33,6 +33,15 @@ class ParameterCounts:
     direct: int
 
 
+@dataclass(frozen=True)
+class _Cache:
+    """What a genotype expressed, and from which numbers."""
+
+    state: list[Tensor]
+    channels_last: bool
+    weights: dict[str, Tensor]
+
+
 class Phenotype(nn.Module):
     """A main network whose expressed parameters come from a genotype at every call.
 
@@ -59,8 +68,7 @@ class Phenotype(nn.Module):
         #: Lower precision (such as `torch.bfloat16`) for the network's arithmetic in training mode; the
         #: weights are expressed and the output is returned in full precision all the same.
         self.training_precision: torch.dtype | None = None
-        self._expressed_from: list[Tensor] | None = None
-        self._expressed: dict[str, Tensor] = {}
+        self._cache: _Cache | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The network's output on its own arguments, e.g. images (N, C, H, W) to logits (N, num_classes).
@@ -68,7 +76,7 @@ class Phenotype(nn.Module):
         In eval mode without gradients the weights are expressed once, until a parameter changes.
         """
         first = args[0] if args else next(iter(kwargs.values()), None)
-        weights = self._named(self.weights())
+        weights = self._named(self._weights(_is_channels_last(first)))
         if self.training and self.training_precision is not None and isinstance(first, Tensor):
             with torch.autocast(first.device.type, self.training_precision):
                 output = functional_call(self.network, weights, args, kwargs)
@@ -84,21 +92,34 @@ class Phenotype(nn.Module):
 
         In evaluation they are the ones that the next call runs on: copy them before changing them in place.
         """
+        return self._weights(channels_last=False)
+
+    def _weights(self, channels_last: bool) -> dict[str, Tensor]:
+        """The same, in memory as the genotype wrote them where images are in channels-last order.
+
+        Otherwise each is contiguous: a convolution's output is in the order of its weight, and a network's
+        code may rely on that of its input.
+        """
         if self.training or torch.is_grad_enabled():
-            return self.genotype.express()
+            return self._express(channels_last)
         # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
         # changes through `.data`, which is how search algorithms fill a network.
         state = [*self.genotype.parameters(), *self.genotype.buffers()]
-        if self._expressed_from is None or not _equal(state, self._expressed_from):
+        cache = self._cache
+        if cache is None or cache.channels_last != channels_last or not _equal(state, cache.state):
             with torch.inference_mode(False), torch.no_grad():
-                self._expressed = self.genotype.express()
-                self._expressed_from = [tensor.detach().clone() for tensor in state]
-        return self._expressed
+                copies = [tensor.detach().clone() for tensor in state]
+                cache = self._cache = _Cache(copies, channels_last, self._express(channels_last))
+        return cache.weights
+
+    def _express(self, channels_last: bool) -> dict[str, Tensor]:
+        written = self.genotype.express()
+        return written if channels_last else {name: tensor.contiguous() for name, tensor in written.items()}
 
     def materialize(self) -> nn.Module:
         """The main network as a plain module with the weights copied in, free of the genotype."""
         with torch.no_grad():
-            weights = {name: nn.Parameter(w.detach().clone()) for name, w in self.genotype.express().items()}
+            weights = {n: nn.Parameter(w.detach().clone()) for n, w in self._express(False).items()}
         network = copy.deepcopy(self.network)
         for alias, weight in self._named(weights).items():
             _owner(network, alias).register_parameter(alias.rpartition(".")[2], cast(nn.Parameter, weight))
@@ -173,6 +194,15 @@ def compile_phenotype(
     written_by = genotype(genotype.Options() if options is None else options, targets, generator)
     like = next(iter(targets.values())).initial
     return Phenotype(copy.deepcopy(network), written_by.to(like.device, like.dtype), targets)
+
+
+def _is_channels_last(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.dim() == 4
+        and value.is_contiguous(memory_format=torch.channels_last)
+        and not value.is_contiguous()
+    )
 
 
 def _owner(network: nn.Module, parameter_name: str) -> nn.Module:

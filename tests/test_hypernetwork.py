@@ -49,6 +49,32 @@ def test_the_generator_equals_the_equations_written_as_loops(basis: int) -> None
         torch.testing.assert_close(written, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [7, 200])
+def test_standardized_kernels_are_the_equations_standardized(width: int) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(7, 20, 3), nn.Conv2d(20, 9, 3), nn.Conv2d(9, 20, 3), nn.Conv2d(20, 40, 3)
+    )
+    options: dict[str, Any] = {"embedding_dim": 3, "projection_dim": width, "basis_channels": 5}
+    phenotype = genophen.compile(network.double(), "*.weight", **options)
+    generator = phenotype.genotype.generators["3x3"]
+    with torch.no_grad():
+        for parameter in phenotype.genotype.parameters():
+            parameter.normal_()
+    blocks, weights = loops(generator), phenotype.weights()
+    for name, count in (("0.weight", 8), ("1.weight", 8), ("2.weight", 8), ("3.weight", 32)):
+        own, blocks = blocks[:count], blocks[count:]
+        expected = genophen.standardize(tiled(own, tuple(weights[name].shape), 5))
+        torch.testing.assert_close(weights[name], expected, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(*gradients_of(generator, weights[name], expected), rtol=1e-6, atol=1e-7)
+
+
+def gradients_of(generator: nn.Module, *weights: Tensor) -> list[list[Tensor]]:
+    """The gradients of the same weighted sum of each of some equal weights, by the generator's tensors."""
+    parameters = list(generator.parameters())
+    toward = torch.randn(weights[0].shape, dtype=weights[0].dtype)
+    return [list(torch.autograd.grad((w * toward).sum(), parameters, retain_graph=True)) for w in weights]
+
+
 def test_layers_of_one_kernel_size_share_a_generator_and_tile_row_by_row() -> None:
     network = nn.Sequential(nn.Conv2d(16, 32, 3), nn.Conv2d(32, 48, 3))
     phenotype = genophen.compile(network, ["*.weight"], embedding_dim=2, normalization="none")
@@ -155,10 +181,9 @@ def test_a_smooth_start_keeps_the_variance_at_every_pixel_and_1x1_kernels_as_the
 
 def test_in_a_smooth_start_input_channels_take_turns_with_orthogonal_kernels() -> None:
     network = nn.Sequential(nn.Conv2d(32, 16, 5))
-    options: dict[str, Any] = {"embedding_dim": 4, "initialization": "smooth"}
-    phenotype = genophen.compile(network, "0.weight", **options)
-    blocks = phenotype.genotype.generators["5x5"]().detach()  # (E, B_in, kh, B_out, kw)
-    first, second = blocks.transpose(0, 1).flatten(2).unbind(1)  # (B_in, ...) each
+    options: dict[str, Any] = {"embedding_dim": 4, "initialization": "smooth", "normalization": "none"}
+    weight = genophen.compile(network, "0.weight", **options).weights()["0.weight"].detach()
+    first, second = weight.transpose(0, 1).flatten(1).split(16)  # a block each, by input channel
     for block in (first, second):
         torch.testing.assert_close(block[:12], block[4:])  # d = 4 kernels in turn
         lengths = torch.linalg.svdvals(block[:4])
@@ -175,7 +200,10 @@ def test_gradients_reach_every_embedding_and_generator_tensor() -> None:
         changed = parameter.grad.reshape(len(parameter), -1).abs().sum(1)
         if name.endswith("embeddings"):
             assert bool((changed > 0).all()), f"{name}: an embedding without a gradient"
-        assert float(changed.sum()) > 0, name
+        if name == "generators.1x1.bias_out":  # the mean of a 1x1 kernel, which standardising takes away
+            assert not changed.any()
+        else:
+            assert float(changed.sum()) > 0, name
 
 
 def test_expressed_biases_are_held_at_zero_unless_they_are_free() -> None:

@@ -328,3 +328,19 @@ def test_what_cannot_be_compiled_is_explained() -> None:
         genophen.compile(small_network(), ["0.weight"], nn.Linear)
     with pytest.raises(genophen.ConfigError, match="found:   a function"):
         genophen.compile(test_modes_are_kept, ["0.weight"])
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_weights_lie_in_memory_in_the_order_of_the_images(training: bool) -> None:
+    phenotype = genophen.compile(nn.Sequential(nn.Conv2d(3, 20, 3)), "0.weight", embedding_dim=2)
+    phenotype.train(training)
+    images = torch.randn(2, 3, 6, 6)
+    last = images.to(memory_format=torch.channels_last)
+    for _ in range(2):  # what one call keeps is of no harm to the next
+        with torch.no_grad():
+            usual, in_order = phenotype(images), phenotype(last)
+        assert usual.is_contiguous()
+        assert in_order.is_contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(usual, in_order)
+    for weight in (phenotype.weights()["0.weight"], phenotype.materialize()[0].weight):
+        assert weight.is_contiguous()

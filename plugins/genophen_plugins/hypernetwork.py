@@ -70,12 +70,11 @@ class HypernetworkOptions(genophen.KernelOptions):
 
 @dataclass(frozen=True)
 class Tiling:
-    """Where the kernel of one target lies among the blocks of its generator."""
+    """The blocks of which the kernel of one target is put together, row by row."""
 
     name: str
     shape: tuple[int, ...]
     fan_in: int
-    first_block: int
     rows: int
     columns: int
 
@@ -90,12 +89,13 @@ class KernelGenerator(nn.Module):
     def __init__(
         self,
         kernel_size: tuple[int, int],
-        fan_ins: list[int],
+        tilings: list[Tiling],
         options: HypernetworkOptions,
         generator: torch.Generator,
     ) -> None:
-        """`fan_ins` has one entry a block: the fan-in of the kernel that the block belongs to."""
         super().__init__()
+        self.tilings = tilings
+        fan_ins = [tiling.fan_in for tiling in tilings for _ in range(tiling.num_blocks)]
         kh, kw = kernel_size
         basis, n_z = options.basis_channels, options.embedding_dim
         d = options.hidden_width
@@ -124,13 +124,72 @@ class KernelGenerator(nn.Module):
         self.weight_out = nn.Parameter(templates)
         self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
 
-    def forward(self) -> Tensor:
-        """All blocks at once, shape (E, B_in, kh, B_out, kw)."""
+    def forward(self, standardized: bool) -> dict[str, Tensor]:
+        """The weights of all targets of this kernel size, by name, input channels last in memory."""
+        of_layer = self.embeddings.split([tiling.num_blocks for tiling in self.tilings])
+        alike: dict[int, list[tuple[Tiling, Tensor]]] = {}  # by C_in: their rows of blocks are one batch
+        for tiling, z in zip(self.tilings, of_layer, strict=True):
+            blocks = z.view(tiling.rows, tiling.columns, -1)
+            alike.setdefault(tiling.shape[1], []).append((tiling, blocks))
+        weights: dict[str, Tensor] = {}
+        for c_in, layers in alike.items():
+            a = self._slices(torch.cat([z for _, z in layers]), c_in)  # (R, C_in, d)
+            weights |= self._written(a, [tiling for tiling, _ in layers], standardized)
+        return weights
+
+    def _slices(self, z: Tensor, c_in: int) -> Tensor:
+        """a_i of every input channel, (R, C_in, d), from embeddings (R, columns, N_z) of R rows of blocks."""
         d = self.bias_in.shape[1]
-        a = F.linear(self.embeddings, self.weight_in.flatten(0, 1), self.bias_in.flatten())  # (E, B d)
-        kernels = F.linear(a.view(-1, d), self.weight_out.flatten(0, 1), self.bias_out.flatten())
+        a = F.linear(z, self.weight_in.flatten(0, 1), self.bias_in.flatten())  # (R, columns, B d)
+        return _first(a.view(len(z), -1, d), c_in, dim=1)
+
+    def _written(self, a: Tensor, tilings: list[Tiling], standardized: bool) -> dict[str, Tensor]:
+        """The weights of some layers by name, from a (R, C_in, d) of all their rows of blocks."""
         kh, kw = self.kernel_size
-        return kernels.view(-1, self.basis, kh, self.basis, kw)  # from (E B, kh B kw)
+        c_in, d = a.shape[1:]
+        in_advance = standardized and d < self.basis * kh * kw and c_in * kh * kw > 1
+        a, templates = self._standardized(a) if in_advance else self._as_generated(a)
+        rows = [tiling.rows for tiling in tilings]
+        weights = {}
+        for tiling, own, maps in zip(tilings, a.split(rows), templates.split(rows), strict=True):
+            kernels = torch.bmm(maps.flatten(1, 2), own.mT)  # (rows, B kh kw, C_in)
+            weight = _first(kernels.view(-1, kh, kw, c_in), tiling.shape[0], dim=0).permute(0, 3, 1, 2)
+            if standardized and not in_advance:
+                weight = genophen.standardize(weight)
+            weights[tiling.name] = weight.reshape(tiling.shape)
+        return weights
+
+    def _as_generated(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """[a, 1], (R, C_in, d + 1), and [W_out, B_out] for each row, (R, B, kh kw, d + 1)."""
+        templates = torch.cat(self._templates(), dim=2)  # (B, kh kw, d + 1)
+        return F.pad(a, (0, 1), value=1.0), templates.expand(len(a), -1, -1, -1)
+
+    def _standardized(self, a: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with each output channel's kernels, which are their products, at mean 0 and 2 / fan_in.
+
+        The variance of an output channel's numbers W_out a + B_out follows from the covariance of a, so that
+        no kernel needs to be read, only to be written: they are the most numbers by far.
+        """
+        templates, offsets = self._templates()  # (B, kh kw, d), (B, kh kw, 1)
+        center = a.mean(1, keepdim=True)  # (R, 1, d)
+        a = a - center
+        pixels = F.linear(center, templates.flatten(0, 1), offsets.flatten())  # (R, 1, B kh kw)
+        pixels = pixels.view(len(a), *offsets.shape[:2])  # (R, B, kh kw), means over the input channels
+        pixels = pixels - pixels.mean(2, keepdim=True)
+        fan_in = a.shape[1] * templates.shape[1]
+        covariance = (a.mT @ a).flatten(1)  # (R, d d)
+        products = (templates.mT @ templates).flatten(1)  # (B, d d)
+        variance = covariance @ products.mT / fan_in + pixels.square().mean(2)  # (R, B)
+        gain = genophen.kernel_gain(variance, fan_in)
+        scaled = torch.cat([templates.expand(len(a), -1, -1, -1), pixels[..., None]], dim=3)
+        return F.pad(a, (0, 1), value=1.0), scaled * gain[..., None, None]
+
+    def _templates(self) -> tuple[Tensor, Tensor]:
+        """W_out and B_out by output channel, (B, kh kw, d) and (B, kh kw, 1)."""
+        kh, kw = self.kernel_size
+        weight = self.weight_out.view(kh, self.basis, kw, -1).transpose(0, 1)  # (B, kh, kw, d)
+        bias = self.bias_out.view(kh, self.basis, kw, 1).transpose(0, 1)
+        return weight.flatten(1, 2), bias.flatten(1, 2)
 
 
 class Hypernetwork(genophen.Genotype):
@@ -148,27 +207,23 @@ class Hypernetwork(genophen.Genotype):
     ) -> None:
         super().__init__()
         self.standardized = options.normalization == "standardized"
-        self._tilings: dict[str, list[Tiling]] = {}
-        fan_ins: dict[str, list[int]] = {}
+        tilings: dict[tuple[int, int], list[Tiling]] = {}
         for target in targets.values():
             if not target.is_bias:
-                size = "{}x{}".format(*_kernel_size(target))
-                blocks = fan_ins.setdefault(size, [])
-                tiling = _tile(target, options.basis_channels, len(blocks))
-                blocks.extend([target.fan_in] * tiling.num_blocks)
-                self._tilings.setdefault(size, []).append(tiling)
-        self.generators = nn.ModuleDict()
-        for size, block_fan_ins in fan_ins.items():
-            kh, _, kw = size.partition("x")
-            self.generators[size] = KernelGenerator((int(kh), int(kw)), block_fan_ins, options, generator)
+                of_size = tilings.setdefault(_kernel_size(target), [])
+                of_size.append(_tile(target, options.basis_channels))
+        self.generators = nn.ModuleDict(
+            {
+                f"{size[0]}x{size[1]}": KernelGenerator(size, of_size, options, generator)
+                for size, of_size in tilings.items()
+            }
+        )
         self.biases = genophen.ConvBiases(targets.values(), options.conv_bias)
 
     def express(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.biases()
-        for size, tilings in self._tilings.items():
-            blocks = self.generators[size]()  # (E, B_in, kh, B_out, kw)
-            for tiling in tilings:
-                weights[tiling.name] = self._kernel(tiling, blocks)
+        for generator in self.generators.values():
+            weights |= generator(self.standardized)
         return weights
 
     def genes(self, scope: str) -> list[str]:
@@ -180,18 +235,10 @@ class Hypernetwork(genophen.Genotype):
             return embeddings
         return [name for name in names if name.startswith("generators.") and name not in embeddings]
 
-    def _kernel(self, tiling: Tiling, blocks: Tensor) -> Tensor:
-        """One target's weight, put together from its blocks, cropped and, if asked for, standardised."""
-        last = tiling.first_block + tiling.num_blocks
-        _, basis, kh, _, kw = blocks.shape
-        tiles = blocks[tiling.first_block : last].view(tiling.rows, tiling.columns, basis, kh, basis, kw)
-        tiles = tiles.permute(0, 4, 1, 2, 3, 5)  # (rows, B_out, columns, B_in, kh, kw)
-        weight = tiles.reshape(tiling.rows * basis, tiling.columns * basis, kh, kw)
-        c_out, c_in = tiling.shape[:2]
-        weight = weight[:c_out, :c_in]  # (C_out, C_in, kh, kw)
-        if self.standardized:
-            weight = genophen.standardize(weight)
-        return weight.reshape(tiling.shape)
+
+def _first(tensor: Tensor, count: int, dim: int) -> Tensor:
+    """The first `count` along an axis; without a slice, whose backward copies, where that is all."""
+    return tensor if tensor.shape[dim] == count else tensor.narrow(dim, 0, count)
 
 
 def _kernel_size(target: genophen.Target) -> tuple[int, int]:
@@ -226,10 +273,9 @@ def _in_turns(embeddings: Tensor, weight_in: Tensor, generator: torch.Generator)
     return embeddings * scale * (math.sqrt(n_z) / scale.norm()), weight_in
 
 
-def _tile(target: genophen.Target, basis: int, first_block: int) -> Tiling:
-    c_out, c_in = target.shape[:2]
-    rows, columns = math.ceil(c_out / basis), math.ceil(c_in / basis)
-    return Tiling(target.name, target.shape, target.fan_in, first_block, rows, columns)
+def _tile(target: genophen.Target, basis: int) -> Tiling:
+    rows, columns = (math.ceil(channels / basis) for channels in target.shape[:2])
+    return Tiling(target.name, target.shape, target.fan_in, rows, columns)
 
 
 @genophen.hookimpl
