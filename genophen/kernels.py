@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from genophen.genotype import Target
 from genophen.options import Options
 
-#: Keeps a kernel without any variation finite when it is standardised: a share of its largest square.
+#: Keeps a kernel without any variation finite when it is standardised: a share of its mean square.
 EPSILON = 1e-8
 #: Numbers below this are none: a channel of nothing else has no scale to be measured by.
-SMALLEST = 1e-20
+SMALLEST = 1e-18
 
 
 class KernelOptions(Options):
@@ -42,16 +42,18 @@ def standardize(weight: Tensor) -> Tensor:
     """
     rows = weight.reshape(len(weight), -1)  # (C_out, fan_in)
     fan_in = rows.shape[1]
-    largest = torch.linalg.vector_norm(rows.detach(), math.inf, dim=1, keepdim=True)  # (C_out, 1)
-    rows = rows / torch.where(largest > SMALLEST, largest, 1.0)
+    scale = rows.detach().square().mean(1, keepdim=True).sqrt()  # (C_out, 1)
+    rows = rows / torch.where(scale > SMALLEST, scale, 1.0)
     gain = rows.new_full((fan_in,), math.sqrt(2 / fan_in))
     normalize = F.layer_norm if fan_in > 1 else F.rms_norm
     return normalize(rows, (fan_in,), weight=gain, eps=EPSILON).reshape(weight.shape)
 
 
-def kernel_gain(variance: Tensor, fan_in: int) -> Tensor:
-    """What brings kernels of this variance, of any shape, to variance 2 / fan_in, as `standardize` does."""
-    return (variance + EPSILON).rsqrt() * math.sqrt(2 / fan_in)
+def kernel_gain(mean: Tensor, variance: Tensor, fan_in: int) -> Tensor:
+    """The factor that brings numbers of a mean and variance to variance 2 / fan_in, as in `standardize`."""
+    squares = (mean.square() + variance).detach()
+    least = EPSILON * torch.where(squares > SMALLEST**2, squares, 1.0)
+    return (variance + least).rsqrt() * math.sqrt(2 / fan_in)
 
 
 class ConvBiases(nn.Module):

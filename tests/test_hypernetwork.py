@@ -64,8 +64,8 @@ def test_standardized_kernels_are_the_equations_standardized(width: int) -> None
     for name, count in (("0.weight", 8), ("1.weight", 8), ("2.weight", 8), ("3.weight", 32)):
         own, blocks = blocks[:count], blocks[count:]
         expected = genophen.standardize(tiled(own, tuple(weights[name].shape), 5))
-        torch.testing.assert_close(weights[name], expected, rtol=1e-7, atol=1e-9)
-        torch.testing.assert_close(*gradients_of(generator, weights[name], expected), rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(weights[name], expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(*gradients_of(generator, weights[name], expected), rtol=1e-9, atol=1e-9)
 
 
 def gradients_of(generator: nn.Module, *weights: Tensor) -> list[list[Tensor]]:

@@ -175,12 +175,15 @@ class KernelGenerator(nn.Module):
         a = a - center
         pixels = F.linear(center, templates.flatten(0, 1), offsets.flatten())  # (R, 1, B kh kw)
         pixels = pixels.view(len(a), *offsets.shape[:2])  # (R, B, kh kw), means over the input channels
-        pixels = pixels - pixels.mean(2, keepdim=True)
+        mean = pixels.mean(2, keepdim=True)  # (R, B, 1)
+        pixels = pixels - mean
         fan_in = a.shape[1] * templates.shape[1]
         covariance = (a.mT @ a).flatten(1)  # (R, d d)
         products = (templates.mT @ templates).flatten(1)  # (B, d d)
-        variance = covariance @ products.mT / fan_in + pixels.square().mean(2)  # (R, B)
-        gain = genophen.kernel_gain(variance, fan_in)
+        # No number is negative, but by rounding where all of them vanish.
+        squares = (covariance @ products.mT).clamp_min(0)  # (R, B)
+        variance = squares / fan_in + pixels.square().mean(2)
+        gain = genophen.kernel_gain(mean[..., 0], variance, fan_in)
         scaled = torch.cat([templates.expand(len(a), -1, -1, -1), pixels[..., None]], dim=3)
         return F.pad(a, (0, 1), value=1.0), scaled * gain[..., None, None]
 
