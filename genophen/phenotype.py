@@ -114,7 +114,10 @@ class Phenotype(nn.Module):
 
     def _express(self, channels_last: bool) -> dict[str, Tensor]:
         written = self.genotype.express()
-        return written if channels_last else {name: tensor.contiguous() for name, tensor in written.items()}
+        if not channels_last:
+            for name in written:  # in place, so that the memory of one serves the next
+                written[name] = written[name].contiguous()
+        return written
 
     def materialize(self) -> nn.Module:
         """The main network as a plain module with the weights copied in, free of the genotype."""

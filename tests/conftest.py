@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from genophen.cli.process import prepare_process
+
+prepare_process()  # before torch: the suite shares its machine as the command does
 ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
 SHIPPED = (

@@ -262,6 +262,7 @@ def test_doctor_runs_and_finds_no_problem(command) -> None:
     assert checks["problems"] == []
     assert output.code == 0
     assert checks["short_run"] == "completed"
+    assert "GOMP_SPINCOUNT=" in checks["machine"]["waiting"]
     assert "no problems found" in command("doctor").out
 
 

@@ -19,6 +19,7 @@ from genophen.cli.export import export
 from genophen.cli.group import Commands, explained
 from genophen.cli.params import params
 from genophen.cli.plugins import plugins
+from genophen.cli.process import prepare_process
 from genophen.cli.report import report
 from genophen.cli.resume import resume
 from genophen.cli.run import run
@@ -68,6 +69,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
+    prepare_process()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     try:

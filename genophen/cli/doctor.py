@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genophen.cli.common import data_dir_option, json_option, plugin_options, print_json, show
+from genophen.cli.process import waiting
 
 if TYPE_CHECKING:
     from genophen.plugins import Plugins
@@ -31,7 +32,8 @@ def doctor(data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...],
     folder = default_data_dir() if data_dir is None else data_dir.absolute()
     checks: dict[str, Any] = {
         "packages": package_versions(),
-        "machine": machine(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+        "machine": machine(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        | {"waiting": waiting()},
         "data": {"folder": str(folder), **_data_sets(folder)},
         "free_disk_gib": round(shutil.disk_usage(Path.cwd()).free / 2**30, 1),
         "plugins": {kind: sorted(found) for kind, found in plugins.registered.items()},
