@@ -41,6 +41,13 @@ def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> 
     Raises:
         ConfigError: with one problem for each key that is unknown or has an impossible value.
     """
+    problems = [
+        Problem(f"{where}.{key}", f"found {shown(value)}", "text in UTF-8", _NO_UTF8)
+        for key, value in values.items()
+        if not _is_utf8(value)
+    ]
+    if problems:
+        raise ConfigError(f"cannot use the settings under {where}", problems=problems)
     try:
         # As JSON: its types are TOML's, so that a list is good for a tuple or a set, and text for a path.
         return cls.model_validate_json(json.dumps(dict(values), default=str))
@@ -50,14 +57,38 @@ def read_options(cls: type[OptionsT], values: Mapping[str, Any], where: str) -> 
 
 
 def with_absolute_paths(options: OptionsT, data_dir: Path | None) -> OptionsT:
-    """The options with every relative path resolved: below `data_dir` if it exists there, else from here."""
+    """The options with every relative path resolved: below `data_dir` if it exists there, else from here.
+
+    Raises:
+        ConfigError: for a path that a config file cannot hold.
+    """
     resolved: dict[str, Path] = {}
     for name in type(options).model_fields:
         value = getattr(options, name)
         if isinstance(value, Path) and not value.is_absolute():
             below = None if data_dir is None else data_dir / value
-            resolved[name] = below if below is not None and below.exists() else value.absolute()
+            value = below if below is not None and below.exists() else value.absolute()
+            resolved[name] = value
+        if isinstance(value, Path) and not _is_utf8(value):
+            raise ConfigError(
+                f"cannot keep the setting {name} in a config",
+                found=str(value),
+                allowed="a path in UTF-8",
+                next_step=_NO_UTF8,
+            )
     return options.model_copy(update=resolved) if resolved else options
+
+
+_NO_UTF8 = "rename the file or folder, or reach it by a link"
+
+
+def _is_utf8(value: object) -> bool:
+    """Whether a setting can be written in a config file, as paths and arguments of any bytes cannot."""
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:

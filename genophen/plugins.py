@@ -19,7 +19,7 @@ import pluggy
 
 from genophen import hookspecs
 from genophen.contract import KINDS, contract_problem
-from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, unknown_name
+from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, printable, unknown_name
 from genophen.isolation import cause, cause_of_loading, contained
 from genophen.options import Options
 from genophen.reporter import Guarded, Reporter
@@ -216,11 +216,13 @@ def _file_source(file: Path) -> Source:
             found=error.strerror or str(error),
             next_step="give --plugin the path of a Python file",
         ) from None
-    return Source(file.stem, str(file.resolve()), "", hashlib.sha256(content).hexdigest())
+    # As it is printed: `environment.json` has it, and a path need not be UTF-8.
+    place = printable(str(file.resolve()))
+    return Source(printable(file.stem), place, "", hashlib.sha256(content).hexdigest())
 
 
 def _import_file(file: Path) -> ModuleType:
-    name = f"genophen_plugin_file_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:12]}"
+    name = f"genophen_plugin_file_{hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
         raise ImportError(f"{file} is not a Python file (its name must end in .py)")

@@ -62,7 +62,7 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / f"{name}.json", (json.dumps(lines, indent=2) + "\n").encode())
     parts = [f"# {title}\n", as_markdown(lines), _provenance(trials, command)]
-    write_file(folder / f"{name}.md", "\n".join(parts).encode())
+    write_file(folder / f"{name}.md", "\n".join(parts).encode(errors="backslashreplace"))
 
 
 def _provenance(trials: Sequence[Trial], command: str) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 from pydantic import Field
 
 from genophen.config import SECTIONS
-from genophen.errors import ConfigError, Problem, listed, nearest
+from genophen.errors import ConfigError, Problem, listed, nearest, printable
 from genophen.options import Options, read_options, shown
 from genophen.rundir import plain_name
 from genophen.toml import assign, flattened, override, read_toml
@@ -112,7 +112,9 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
     for row_ in rows:
         override(row_.tables, assignments)
     return Sweep(
-        str(tables.get("name", plain_name(path.stem))), str(tables.get("title", path.stem)), tuple(rows)
+        str(tables.get("name", plain_name(path.stem))),
+        str(tables.get("title", printable(path.stem))),
+        tuple(rows),
     )
 
 

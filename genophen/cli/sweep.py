@@ -114,7 +114,7 @@ def sweep(
         ("table.csv", as_csv(lines)),
         ("table.json", json.dumps(lines, indent=2) + "\n"),
     ):
-        (out / name).write_text(text, encoding="utf-8")
+        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     if as_json:
         print_json(lines)
     else:

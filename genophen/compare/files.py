@@ -27,7 +27,9 @@ def write_comparison(folder: Path, comparison: Comparison, curves: Sequence[Curv
         write_file(folder / "comparison.json", (json.dumps(as_json(comparison), indent=2) + "\n").encode())
         write_file(folder / "curves.csv", _csv(curves).encode())
         figures = write_figures(folder, comparison, curves)
-        write_file(folder / "comparison.md", as_markdown(comparison, figures).encode())
+        write_file(
+            folder / "comparison.md", as_markdown(comparison, figures).encode(errors="backslashreplace")
+        )
     except OSError as error:
         raise GenophenError(
             f"cannot write the comparison to {folder}",

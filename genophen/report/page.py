@@ -73,7 +73,8 @@ def write_report(
         notify(f"left out: {folder}: {reason}")
     page = render(collection, plugins, wishes, notify)
     try:
-        write_file(target, page.encode())
+        # A path in it need not be UTF-8: it stands there as it is printed.
+        write_file(target, page.encode(errors="backslashreplace"))
     except OSError as error:
         raise GenophenError(
             f"cannot write the report to {target}", found=error.strerror or str(error), next_step="--out FILE"
