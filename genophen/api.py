@@ -18,6 +18,7 @@ from genophen.plugins import load_plugins
 from genophen.resumption import Choices, resume_run
 from genophen.rundir import RunDirectory
 from genophen.runs import Run
+from genophen.signals import hand_on
 from genophen.toml import assign, override, read_toml
 from genophen.training import run_config
 
@@ -66,6 +67,9 @@ def run(
 ) -> Run:
     """Train as `genophen run` does, silently, and return the run, which reads like its `result.json`.
 
+    A signal (SIGINT, SIGTERM, SIGHUP) ends the run after a checkpoint. It is then given to the handler that
+    the program has for it; this returns where the handler does.
+
     Args:
         config: a TOML file, or its tables.
         overrides: assignments `a.b=VALUE`, VALUE as TOML.
@@ -74,6 +78,7 @@ def run(
 
     Raises:
         GenophenError: as the command would say it.
+        KeyboardInterrupt, SystemExit: after a signal that the program does not handle.
     """
     if isinstance(config, Mapping):
         tables, origin, name = _copied(config), "given", "run"
@@ -82,8 +87,8 @@ def run(
     override(tables, overrides)
     plugins = load_plugins([Path(file) for file in plugin_files])
     resolved = resolve_config(tables, plugins, origin)
-    directory, _ = run_config(resolved, plugins, name, None if out is None else Path(out))
-    return Run.load(directory.path, plugin_files=plugin_files)
+    directory, result = run_config(resolved, plugins, name, None if out is None else Path(out))
+    return _ended(directory, result, plugin_files)
 
 
 def resume(
@@ -94,7 +99,7 @@ def resume(
     force: bool = False,
     plugin_files: Sequence[str | Path] = (),
 ) -> Run:
-    """Go on with a run as `genophen resume` does, silently, and return it.
+    """Go on with a run as `genophen resume` does, silently, and return it; signals are as for `run`.
 
     Args:
         directory: the run directory.
@@ -105,6 +110,7 @@ def resume(
 
     Raises:
         GenophenError: as the command would say it.
+        KeyboardInterrupt, SystemExit: after a signal that the program does not handle.
     """
     run_directory = RunDirectory.open(Path(directory))
     tables = read_toml(run_directory.config)
@@ -112,8 +118,15 @@ def resume(
         assign(tables, ["training", "rounds"], rounds)
     plugins = load_plugins([Path(file) for file in plugin_files])
     config = resolve_config(tables, plugins, str(run_directory.config))
-    resume_run(run_directory, config, plugins, Choices(checkpoint, force))
-    return Run.load(directory, plugin_files=plugin_files)
+    result = resume_run(run_directory, config, plugins, Choices(checkpoint, force))
+    return _ended(run_directory, result, plugin_files)
+
+
+def _ended(run: RunDirectory, result: Mapping[str, Any], plugin_files: Sequence[str | Path]) -> Run:
+    """The run, once the program has had the signal that interrupted it."""
+    if result["status"] == "interrupted":
+        hand_on(result["signal"])
+    return Run.load(run.path, plugin_files=plugin_files)
 
 
 def _copied(tables: Mapping[str, Any]) -> dict[str, Any]:

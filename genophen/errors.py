@@ -86,6 +86,23 @@ class PluginError(GenophenError):
     exit_code = 5
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an exception says that no memory is left: Python's own, or torch's, of a CPU or a GPU."""
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error.args)
+
+
+def no_memory(error: BaseException) -> GenophenError:
+    """The error about a lack of memory, wherever it was noticed."""
+    return GenophenError(
+        "cannot go on without more memory",
+        found=one_line(f"{type(error).__name__}: {error}"),
+        next_step="a smaller training.batch_size, network or population, or less beside it on this machine; "
+        "a run that has saved a checkpoint goes on with `genophen resume`",
+    )
+
+
 def nearest_name(word: str, known: Iterable[str]) -> str | None:
     """The known name most like `word`, or the only one that begins with it; None where none is near."""
     folded = {name.casefold(): name for name in known}

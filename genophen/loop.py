@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 
-from genophen.errors import PluginError
+from genophen.errors import PluginError, one_line
 from genophen.experiment import Evaluation, Experiment
 from genophen.optimizer import Context, Metrics, Optimizer
 from genophen.progress import not_finite
@@ -89,7 +90,22 @@ class Loop:
         return {**counts, "searched": searched}
 
     def run(self, stop_signal: StopSignal) -> None:
-        """Train until all rounds are done or something ends the run; every end but divergence is saved."""
+        """Train until all rounds are done or something ends the run.
+
+        Every end is saved but divergence, and an interruption in the middle of a step: what a step has half
+        done would not go on to the bit, so that the last checkpoint stays.
+        """
+        try:
+            self._train(stop_signal)
+        except KeyboardInterrupt:  # raised by a plugin: the user's own is noted
+            self._interrupt(signal.SIGINT, "KeyboardInterrupt in a step")
+        except PluginError as error:
+            # Whoever signals a whole process group ends a plugin's helpers, too.
+            if not stop_signal.number:
+                raise
+            self._interrupt(stop_signal.number, one_line(f"signal {stop_signal.number}; {error.found}"))
+
+    def _train(self, stop_signal: StopSignal) -> None:
         progress = self.progress
         if progress.round < 0:
             self._end_round()  # round 0: the start
@@ -110,15 +126,19 @@ class Loop:
         """The steps of one round that are left; a signal or a used-up budget ends it, and the run, early."""
         progress = self.progress
         while not progress.status:
+            stop_signal.hold()
             if stop_signal.number:
-                progress.signal = stop_signal.number
-                progress.stop("interrupted", f"signal {stop_signal.number}")
+                self._interrupt(stop_signal.number, f"signal {stop_signal.number}")
             elif progress.losses and (budget := self._used_up()):
                 progress.stop("completed", budget)
             elif len(progress.losses) >= self.optimizer.steps_per_round:
                 return
             else:
                 self._step()
+
+    def _interrupt(self, number: int, reason: str) -> None:
+        self.progress.signal = number
+        self.progress.stop("interrupted", reason)
 
     def _used_up(self) -> str:
         """The name of the budget that is used up; empty where none is."""

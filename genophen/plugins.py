@@ -19,7 +19,17 @@ import pluggy
 
 from genophen import hookspecs
 from genophen.contract import KINDS, contract_problem
-from genophen.errors import GenophenError, PluginError, listed, nearest, one_line, printable, unknown_name
+from genophen.errors import (
+    GenophenError,
+    PluginError,
+    lacks_memory,
+    listed,
+    nearest,
+    no_memory,
+    one_line,
+    printable,
+    unknown_name,
+)
 from genophen.isolation import cause, cause_of_loading, contained
 from genophen.options import Options
 from genophen.reporter import Guarded, Reporter
@@ -120,9 +130,11 @@ class Plugins:
         try:
             with redirect_stdout(sys.stderr):
                 yield
-        except GenophenError:
+        except (GenophenError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # SystemExit, GeneratorExit and classes of the plugin's own among them
+            if lacks_memory(error):
+                raise no_memory(error) from error
             raise PluginError(
                 f"cannot use the {kind} {name}",
                 found=f"its plugin {self.get(kind, name).source} raised {cause(error)}",

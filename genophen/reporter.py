@@ -86,6 +86,8 @@ class Guarded(Reporter):
         try:
             with redirect_stdout(sys.stderr):  # stdout is the result's
                 method(*arguments)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._working = False
             self._notify(f"the reporter {self._name} raised {cause(error)}: it is told nothing more")

@@ -5,23 +5,37 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
+
+#: What asks a run to stop; Windows has no SIGHUP.
+_ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+#: A signal that comes again within so many seconds is the same one: `timeout` sends SIGTERM to the process
+#: and to its group, and a terminal that is closed may send SIGHUP twice.
+_ECHO_SECONDS = 0.5
 
 
 class StopSignal:
-    """Inside the block, the first SIGINT or SIGTERM is noted in `number`; the second ends the process.
+    """Inside the block, the first SIGINT, SIGTERM or SIGHUP is noted in `number`; a second ends the process.
 
-    Signals can only be caught in the main thread; elsewhere the block does nothing.
+    A SIGHUP that is ignored, as `nohup` has it, stays ignored. Signals can only be caught in the main
+    thread; elsewhere the block does nothing.
     """
 
     def __init__(self) -> None:
         self.number = 0
+        self._noted_at = 0.0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            before = {number: signal.getsignal(number) for number in _ASKING}
+            self._before = {
+                number: handler
+                for number, handler in before.items()
+                if (signal.Signals(number).name, handler) != ("SIGHUP", signal.SIG_IGN)
+            }
+            self.hold()
         return self
 
     def __exit__(
@@ -30,7 +44,28 @@ class StopSignal:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    def hold(self) -> None:
+        """Take the signals back from a library that has put its own handlers in place since."""
+        for number in self._before:
+            signal.signal(number, self._note)
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        now = time.monotonic()
+        if not self.number:
+            self.number, self._noted_at = number, now
+        elif number != self.number or now - self._noted_at > _ECHO_SECONDS:
             os._exit(128 + number)
-        self.number = number
+
+
+def hand_on(number: int) -> None:
+    """Give a signal that was noted to the caller: to its handler, or as the exception that ends a program.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: where nobody handles it; the exit code is 128 and the number.
+    """
+    if callable(signal.getsignal(number)):
+        signal.raise_signal(number)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)

@@ -14,13 +14,14 @@ from genophen.loop import Loop
 from genophen.plugins import Plugins
 from genophen.reporter import Reporter
 from genophen.rundir import RunDirectory
-from genophen.signals import StopSignal
+from genophen.signals import StopSignal, hand_on
 
 
 def train(loop: Loop, reporters: Sequence[Reporter]) -> dict[str, Any]:
     """Train to the end, or to whatever stops it, and return the result as it stands in `result.json`.
 
-    The test images are looked at once, with the weights of the best validation round.
+    The test images are looked at once, with the weights of the best validation round. A signal that comes
+    when there is nothing left to interrupt is handed on, to the caller's handler or as an exception.
     """
     loop.state.check_space()
     info = loop.info()
@@ -35,6 +36,8 @@ def train(loop: Loop, reporters: Sequence[Reporter]) -> dict[str, Any]:
     finally:
         for reporter in reporters:
             reporter.end(result)
+    if stop_signal.number and result["status"] != "interrupted":
+        hand_on(stop_signal.number)
     return result
 
 

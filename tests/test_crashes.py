@@ -97,22 +97,43 @@ def test_a_run_killed_at_twenty_random_moments_ends_the_same(
     killed_and_resumed(config_file(tmp_path, optimizer, **saving), tmp_path, kills=20)
 
 
-def run_command(folder: str, arguments: list[str], file_limit: int) -> None:
+def run_command(streams: tuple[str, str], arguments: list[str], file_limit: int, ignored: int) -> None:
     if file_limit:  # a write beyond fails halfway, as on a full disk
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-    for name, descriptor in (("out", 1), ("err", 2)):
-        os.dup2(os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    if ignored:
+        signal.signal(ignored, signal.SIG_IGN)
+    for place, descriptor in zip(streams, (1, 2), strict=True):
+        os.dup2(opened(place), descriptor)
     main(arguments)
 
 
-class Command:
-    """The command in a process of its own, its output in files."""
+def opened(place: str) -> int:
+    """A descriptor to write to: of a file, or of a pipe that nobody reads."""
+    if place != "gone":
+        return os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
-    def __init__(self, folder: Path, *arguments: object, file_limit: int = 0) -> None:
+
+class Command:
+    """The command in a process of its own, its output in files unless `out` or `err` names another place."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: object,
+        file_limit: int = 0,
+        ignored: int = 0,
+        out: str = "",
+        err: str = "",
+    ) -> None:
         self.folder = folder / f"command-{len(list(folder.glob('command-*')))}"
         self.folder.mkdir()
         words = [*map(str, arguments), "--plugin", str(NOISY)]
-        self.process = SERVER.Process(target=run_command, args=(str(self.folder), words, file_limit))
+        self.streams = (out or str(self.folder / "out"), err or str(self.folder / "err"))
+        given = (self.streams, words, file_limit, ignored)
+        self.process = SERVER.Process(target=run_command, args=given)
         self.process.start()
 
     def send(self, number: int) -> None:
@@ -121,7 +142,7 @@ class Command:
     def end(self) -> tuple[int, str, str]:
         """Exit code, stdout and stderr."""
         self.process.join(DEADLINE)
-        out, err = ((self.folder / name).read_text() for name in ("out", "err"))
+        out, err = (Path(place).read_text() if Path(place).is_file() else "" for place in self.streams)
         assert self.process.exitcode is not None, err
         assert "Traceback" not in err
         return self.process.exitcode, out, err

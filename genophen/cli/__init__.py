@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -23,8 +22,9 @@ from genophen.cli.process import prepare_process
 from genophen.cli.report import report
 from genophen.cli.resume import resume
 from genophen.cli.run import run
+from genophen.cli.streams import lost_output, own_streams
 from genophen.cli.sweep import sweep
-from genophen.errors import GenophenError, one_line
+from genophen.errors import GenophenError, lacks_memory, no_memory, one_line
 
 
 @click.group(
@@ -46,7 +46,7 @@ def cli() -> None:
 
     \b
     Exit codes: 0 done, 1 failure, 2 usage or config, 3 diverged,
-    4 damaged checkpoint or data, 5 plugin, 130 and 143 interrupted.
+    4 damaged checkpoint or data, 5 plugin, 129, 130 and 143 interrupted.
     """
 
 
@@ -69,6 +69,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and end the process with its exit code."""
+    own_streams()
     prepare_process()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
@@ -85,20 +86,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         say(f"Error: {error.text()}")
         code = error.exit_code
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
     except Exception as error:
         if debug:
             raise
-        say(_unexpected(error))
+        say(f"Error: {_explained(error).text()}")
+        code = 1
+    if not code and (why := lost_output()):
+        say(f"Error: cannot write the output\n  found:   {why}")
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _unexpected(error: Exception) -> str:
-    reason = one_line(str(error))
-    return (
-        f"Error: something that should not happen\n  found:   {type(error).__name__}: {reason}\n"
-        "  next:    the same command with --debug shows where; please report it"
+def _explained(error: Exception) -> GenophenError:
+    """Words for what is no error of genophen's own."""
+    if lacks_memory(error):
+        return no_memory(error)
+    found = f"{type(error).__name__}: {one_line(str(error))}"
+    if isinstance(error, ImportError):
+        return GenophenError(
+            "cannot load a package that genophen needs",
+            found=found,
+            next_step="allow more memory (ulimit -v), or install the package again",
+        )
+    return GenophenError(
+        "something that should not happen",
+        found=found,
+        next_step="the same command with --debug shows where; please report it",
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from genophen.cli.completion import plugin_names
+from genophen.cli.streams import dispensable
 from genophen.errors import printable
 
 if TYPE_CHECKING:
@@ -149,7 +150,8 @@ def conclude(
     if as_json:
         print_json(result)
     else:
-        _print_summary(result, directory)
+        with dispensable():  # all of it is in the run directory
+            _print_summary(result, directory)
     if status == "diverged":
         say("The training diverged: try a lower learning rate or gradient clipping (clip_norm).")
         return 3

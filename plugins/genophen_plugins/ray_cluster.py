@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 import genophen
@@ -26,9 +29,7 @@ def start_ray(address: str | None, otherwise: str) -> Any:
     if not ray.is_initialized():
         address = None if address in (None, "", "local") else address
         try:
-            ray.init(
-                address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
-            )
+            _init_aside(ray, address)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise genophen.GenophenError(
                 f"cannot join the Ray cluster at {address}",
@@ -37,6 +38,30 @@ def start_ray(address: str | None, otherwise: str) -> Any:
                 next_step=otherwise,
             ) from None
     return ray
+
+
+def _init_aside(ray: Any, address: str | None) -> None:
+    """Call ray.init in a thread of its own, which keeps signals from Ray and Ray from them.
+
+    In the main thread Ray would have SIGTERM end the process at once. What Ray starts inherits that SIGTERM
+    and SIGHUP are blocked: sent to the whole process group, as `timeout` and a closed terminal do, they would
+    end the workers in the middle of the generation that is to be saved.
+    """
+    started: Future[None] = Future()
+
+    def init() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP})
+        try:
+            ray.init(
+                address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+            )
+            started.set_result(None)
+        except BaseException as error:
+            started.set_exception(error)
+        threading.Event().wait()  # Ray's processes end with the thread that started them
+
+    threading.Thread(target=init, name="ray", daemon=True).start()
+    started.result()
 
 
 def quiet_ray() -> None:
