@@ -19,11 +19,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its value, or the error that it raised, as text."""
+    """What became of a task: its value, or the error that it raised, as text.
+
+    `note` says what else its user should know.
+    """
 
     task: Task
     value: Any = None
     error: str = ""
+    note: str = ""
 
 
 class Executor(ABC):

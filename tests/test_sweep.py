@@ -342,6 +342,11 @@ def children(pid: int) -> list[int]:
     return [*found, *(descendant for child in found for descendant in children(child))]
 
 
+def trial_workers(pid: int) -> list[int]:
+    """The processes among them that run trials."""
+    return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 def alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -378,15 +383,55 @@ def test_several_jobs_share_the_work(tmp_path: Path) -> None:
     assert [line["status"] for line in lines] == ["done", "done"]
 
 
-def die(code: int) -> None:
-    os._exit(code)
+def attempt(folder: Path, name: str, deaths: int, seconds: float = 0) -> int:
+    """Note in a file that the task was begun, and end the process as often as asked; the attempts."""
+    with (folder / name).open("a") as file:
+        file.write("begun\n")
+    attempts = len((folder / name).read_text().splitlines())
+    if attempts <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(seconds)
+    return attempts
 
 
-def test_a_worker_that_dies_is_a_failure_and_not_the_end() -> None:
+def test_a_worker_that_dies_costs_its_own_task_alone(tmp_path: Path) -> None:
     executor = load_plugins().get("executor", "local").cls(jobs=2)
-    outcomes = list(executor.run([Task("dies", die, (3,)), Task("lives", int, ("7",))]))
-    assert len(outcomes) == 2
-    assert any("its process died" in outcome.error for outcome in outcomes if outcome.task.name == "dies")
+    deaths = {"beside": 0, "dies": 99, "dies once": 1, "last": 0}
+    tasks = [
+        Task(name, attempt, (tmp_path, name, count, 8.0 if name == "beside" else 0.0))
+        for name, count in deaths.items()
+    ]
+    outcomes = {outcome.task.name: outcome for outcome in executor.run(tasks)}
+    assert {name: outcome.value for name, outcome in outcomes.items()} == {
+        "beside": 1,  # at work while the others died, and not begun again
+        "dies": None,
+        "dies once": 2,
+        "last": 1,
+    }
+    assert outcomes["dies"].error.startswith("its process died, twice")
+    assert (tmp_path / "dies").read_text() == "begun\n" * 2
+    assert outcomes["dies once"].note == "its process died once, and it was begun again"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_trial_whose_process_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=6, patience=0, checkpoint_rounds=1)
+    file = sweep_file(tmp_path, config=tables, rows={"one": {}})
+    run(file, tmp_path / "whole", jobs=2)
+    process = command(file, tmp_path / "out", "--jobs", "2")
+    trials, deadline = tmp_path / "out" / "trials", time.monotonic() + 120
+    while len(list(trials.glob("*/checkpoints/round-00002*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    killed = trial_workers(process.pid)[0]
+    os.kill(killed, signal.SIGKILL)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert errors.count("its process died once, and it was begun again") == 1
+    for name in ("one-seed0", "one-seed1"):
+        for part in ("metrics.jsonl", "checkpoints/round-00006-step-00000/state.safetensors"):
+            whole = tmp_path / "whole" / "trials" / name / part
+            assert (trials / name / part).read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own start-up

@@ -147,6 +147,7 @@ def _outcome_text(trial: Trial, outcome: Outcome) -> str:
     if outcome.error:
         return f"failed: {outcome.error}"
     result = trial.result()
+    note = f"; {outcome.note}" if outcome.note else ""
     if result is None or result["test_accuracy"] is None:
-        return str(outcome.value)
-    return f"test {result['test_accuracy']:.2%} ({result['wall_seconds']:.0f} s)"
+        return f"{outcome.value}{note}"
+    return f"test {result['test_accuracy']:.2%} ({result['wall_seconds']:.0f} s){note}"

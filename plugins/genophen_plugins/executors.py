@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 
 import genophen
 from genophen_plugins.ray_cluster import start_ray
+
+_DIED_ONCE = "its process died once, and it was begun again"
+_DIED_TWICE = "its process died, twice: killed for want of memory? Fewer jobs at a time (--jobs) need less"
 
 
 class LocalExecutor(genophen.Executor):
@@ -24,26 +30,74 @@ class LocalExecutor(genophen.Executor):
         if self.jobs == 1:
             yield from map(genophen.run_task, tasks)
             return
-        threads = max(1, (os.cpu_count() or 1) // self.jobs)
-        # A fresh process a worker: a forked one would inherit torch's threads in the middle of things.
-        pool = ProcessPoolExecutor(
-            self.jobs, get_context("spawn"), initializer=_start_worker, initargs=(threads,)
-        )
-        futures = {pool.submit(genophen.run_task, task): task for task in tasks}
+        workers = [_Worker(max(1, (os.cpu_count() or 1) // self.jobs)) for _ in range(self.jobs)]
         try:
-            for future in as_completed(futures):
-                try:
-                    yield future.result()
-                except BrokenProcessPool as error:
-                    yield genophen.Outcome(futures[future], error=f"its process died: {error}")
+            yield from _run(deque(map(_Try, tasks)), workers)
         except BaseException:
-            # An interrupt, or nobody wants the other outcomes. A worker that is asked politely would go on
-            # to the next task, which the pool has handed out already.
+            # An interrupt, or nobody wants the other outcomes.
             for process in active_children():
                 process.kill()
             raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for worker in workers:
+                worker.end()
+
+
+@dataclass(frozen=True)
+class _Try:
+    task: genophen.Task
+    #: Whether a process has died of it.
+    again: bool = False
+
+
+class _Worker:
+    """One process, which does a task at a time: in a pool of several, one that dies ends the others."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = self._new_pool()
+
+    def submit(self, task: genophen.Task) -> Future[genophen.Outcome]:
+        try:
+            return self._pool.submit(genophen.run_task, task)
+        except BrokenProcessPool:  # it died between two tasks
+            self.start_again()
+            return self._pool.submit(genophen.run_task, task)
+
+    def start_again(self) -> None:
+        self.end()
+        self._pool = self._new_pool()
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        # A fresh process: a forked one would inherit torch's threads in the middle of things.
+        return ProcessPoolExecutor(
+            1, get_context("spawn"), initializer=_start_worker, initargs=(self._threads,)
+        )
+
+
+def _run(waiting: deque[_Try], idle: list[_Worker]) -> Generator[genophen.Outcome]:
+    """Outcomes as they come. A task whose process dies is begun once more."""
+    running: dict[Future[genophen.Outcome], tuple[_Try, _Worker]] = {}
+    idle = list(idle)
+    while waiting or running:
+        while waiting and idle:
+            attempt, worker = waiting.popleft(), idle.pop()
+            running[worker.submit(attempt.task)] = attempt, worker
+        for future in wait_for(running, return_when=FIRST_COMPLETED).done:
+            attempt, worker = running.pop(future)
+            idle.append(worker)
+            try:
+                outcome = future.result()
+            except BrokenProcessPool:
+                worker.start_again()
+                if not attempt.again:
+                    waiting.appendleft(replace(attempt, again=True))
+                    continue
+                outcome = genophen.Outcome(attempt.task, error=_DIED_TWICE)
+            yield replace(outcome, note=_DIED_ONCE) if attempt.again and not outcome.error else outcome
 
 
 class RayExecutor(genophen.Executor):
