@@ -62,6 +62,7 @@ class Result(_Measured):
 class DatasetRecord(Record):
     name: str
     sha256: str
+    images: dict[str, Count] | None = None
 
 
 class Machine(Record):

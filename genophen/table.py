@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genophen.errors import one_line
+from genophen.records import read_environment
 from genophen.sweep import Trial
 from genophen.sweep_file import Row
 
@@ -60,7 +61,7 @@ def _line(
         elif result is not None and result["test_accuracy"] is None:
             problems[trial.seed] = str(result["status"])
         elif result is not None:
-            records[trial.seed] = _record(trial.seed, result, trial.settings())
+            records[trial.seed] = _record(trial, result)
         elif failure := trial.failure():
             problems[trial.seed] = failure
     done = [records[seed] for seed in sorted(records)]
@@ -82,10 +83,34 @@ def _line(
     }
 
 
-def _record(seed: int, result: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a table keeps of one trial."""
-    keys = ("test_accuracy", "validation_accuracy", "best_round", "rounds", "parameters", "wall_seconds")
-    return {"seed": seed, **{key: result[key] for key in keys}, "settings": settings}
+    keys = (
+        "test_accuracy",
+        "validation_accuracy",
+        "best_round",
+        "rounds",
+        "parameters",
+        "sample_evaluations",
+        "backward_samples",
+        "wall_seconds",
+    )
+    return {
+        "seed": trial.seed,
+        **{key: result[key] for key in keys},
+        "images": _images(trial),
+        "settings": trial.settings(),
+    }
+
+
+def _images(trial: Trial) -> dict[str, int] | None:
+    """How many images each split had, from the trial's `environment.json`; None where it does not say."""
+    try:
+        dataset = read_environment(trial.directory / "environment.json")["dataset"]
+    except (OSError, ValueError):
+        return None
+    images: dict[str, int] | None = dataset.get("images")
+    return images
 
 
 def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:

@@ -83,11 +83,15 @@ def plugins_in_use(config: Config, plugins: Plugins) -> list[dict[str, Any]]:
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
-    """What `environment.json` records: versions, machine, commit, the plugins in use, the data's digest."""
+    """What `environment.json` records: versions, machine, commit, the plugins in use, the data's digest and size."""
     return {
         "packages": package_versions(),
         "machine": machine(experiment.device),
         "git_commit": git_commit(),
         "plugins": plugins_in_use(experiment.config, experiment.plugins),
-        "dataset": {"name": experiment.config.dataset.name, "sha256": experiment.data_sha256},
+        "dataset": {
+            "name": experiment.config.dataset.name,
+            "sha256": experiment.data_sha256,
+            "images": {name: len(experiment.split(name)) for name in ("train", "validation", "test")},
+        },
     }

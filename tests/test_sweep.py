@@ -84,6 +84,12 @@ def test_a_sweep_runs_every_row_with_every_seed_and_ends_in_a_table(tmp_path: Pa
     assert (hyper["kernel_parameters"], hyper["total_parameters"], hyper["seeds"]) == (4244, 12894, [0, 1])
     assert (hyper["reported_test_accuracy"], hyper["status"]) == (0.9, "done")
     assert (conv["test_accuracy_std"], conv["kernel_parameters"], conv["status"]) == (None, 12560, "done")
+    for trial, result in zip(hyper["trials"], results, strict=True):
+        # A sample forward and backward is three evaluations, and every round has all training images.
+        counted = (trial["sample_evaluations"], trial["backward_samples"])
+        assert counted == (result["sample_evaluations"], result["backward_samples"])
+        assert counted == (3 * trial["images"]["train"], trial["images"]["train"])
+        assert trial["images"] == {"train": 1197, "validation": 200, "test": 400}
     saved = read_toml(tmp_path / "out" / "sweep.toml")
     assert saved["rows"]["ConvModel"]["seeds"] == [0]
 
