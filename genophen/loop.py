@@ -89,6 +89,11 @@ class Loop:
         searched = counts["total"] if self.optimizer.searched is None else self.optimizer.searched
         return {**counts, "searched": searched}
 
+    def derived(self) -> dict[str, Any]:
+        """Settings that were left open, by dotted key, with what the optimizer put in their place."""
+        prefix = f"optimizer.{self.config.optimizer.name}"
+        return {f"{prefix}.{key}": value for key, value in self.optimizer.derived.items()}
+
     def run(self, stop_signal: StopSignal) -> None:
         """Train until all rounds are done or something ends the run.
 
@@ -247,6 +252,7 @@ class Loop:
             "validation_accuracy": progress.best.accuracy if progress.best_round >= 0 else None,
             "test_accuracy": test_accuracy,
             "parameters": self.parameters(),
+            "derived": self.derived(),
             "sample_evaluations": samples.sample_evaluations,
             "backward_samples": samples.backward_samples,
             "wall_seconds": round(progress.seconds, 3),

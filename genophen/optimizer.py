@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -72,6 +73,8 @@ class Optimizer(ABC):
     needs_all_rounds: bool = False
     #: How many numbers are searched, where those are not all trainable ones; set by `setup`.
     searched: int | None = None
+    #: What `setup` put in the place of settings that were left open, by their names; printed and recorded.
+    derived: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -68,6 +69,8 @@ def train_from_start(
     """Assemble what the config of a locked run directory describes, and train it from the first step on."""
     experiment = assemble(config, plugins, notify)
     loop = Loop(experiment, run, reporters)
+    for key, value in loop.derived().items():
+        notify(f"{key} = {json.dumps(value)}, as it was left open")
     run.write_json(run.environment, describe_environment(experiment))
     return train(loop, reporters)
 
@@ -83,7 +86,7 @@ def plugins_in_use(config: Config, plugins: Plugins) -> list[dict[str, Any]]:
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
-    """What `environment.json` records: versions, machine, commit, the plugins in use, the data's digest and size."""
+    """What `environment.json` records: versions, commit, plugins in use, the data's digest and size."""
     return {
         "packages": package_versions(),
         "machine": machine(experiment.device),

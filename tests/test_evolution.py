@@ -217,9 +217,36 @@ def test_a_generation_without_a_finite_candidate_is_a_diverged_run() -> None:
 
 
 def test_a_full_covariance_of_many_genes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(genophen.ConfigError, match=r"4,244 genes[\s\S]*separable=true"):
-        evolve(tmp_path)
+    with pytest.raises(genophen.ConfigError, match=r"4,244 genes[\s\S]*leave separable to its default"):
+        evolve(tmp_path, separable=False)
     assert not list(tmp_path.iterdir())  # nothing is left behind
+
+
+def test_what_is_left_open_is_derived_from_genes_and_images(tmp_path: Path) -> None:
+    _, many = evolve(tmp_path, rounds=1, readout="ridge")
+    separable, images = "optimizer.cma-es.separable", "optimizer.cma-es.ridge_images"
+    assert many["derived"] == {separable: True, images: 1197}
+    assert many["sample_evaluations"] == (4 * 8 + 2) * 1197
+    _, few = evolve(tmp_path, rounds=1, genes="embeddings", readout="ridge", ridge_images=90)
+    assert few["derived"] == {separable: False}
+    _, given = evolve(tmp_path, rounds=1, genes="embeddings", separable=True)
+    assert given["derived"] == {}
+
+
+def test_what_is_derived_is_said(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=1)
+    tables["optimizer"] = {"name": "cma-es", "cma-es": {"generations_per_round": 1, "population_size": 4}}
+    plugins, notes = load_plugins(), []
+    run_config(resolve_config(tables, plugins, "test"), plugins, "test", tmp_path / "run", (), notes.append)
+    assert "optimizer.cma-es.separable = true, as it was left open" in notes
+
+
+def test_pgpe_settles(tmp_path: Path) -> None:
+    cls = plugin_class("optimizer", "pgpe")
+    searcher = cls(cls.Options()).make_searcher(10, seed=0)
+    for _ in range(800):
+        searcher.step(lambda x: -(x - 1).square().sum(1))
+    assert float((searcher.center() - 1).square().sum()) < 1e-8
 
 
 def test_impossible_settings_are_named(tmp_path: Path) -> None:

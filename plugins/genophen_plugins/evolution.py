@@ -17,6 +17,8 @@ from genophen_plugins.workers import Workers
 
 #: A full covariance matrix of more genes than this takes longer than the evaluation of the candidates.
 FULL_COVARIANCE_GENES = 1500
+#: Training images that readouts are solved and judged on, where there are as many.
+RIDGE_IMAGES = 8000
 
 
 class EvolutionOptions(genophen.Options):
@@ -49,8 +51,11 @@ class EvolutionOptions(genophen.Options):
     ridge_lambda: float = Field(
         30.0, gt=0, le=1e9, description="penalty on a solved readout; it weighs as much as that many images"
     )
-    ridge_images: int = Field(
-        8000, ge=4, description="training images of a generation on which readouts are solved and judged"
+    ridge_images: int | None = Field(
+        None,
+        ge=4,
+        description="training images of a generation on which readouts are solved and judged (default: "
+        "8,000, or all where there are fewer)",
     )
     ridge_folds: int = Field(
         4, ge=2, le=100, description="parts of these images; each is judged by a readout solved on the others"
@@ -63,7 +68,7 @@ class EvolutionOptions(genophen.Options):
 
     @model_validator(mode="after")
     def _folds_hold_images(self) -> EvolutionOptions:
-        if self.ridge_images < 2 * self.ridge_folds:
+        if self.ridge_images is not None and self.ridge_images < 2 * self.ridge_folds:
             raise ValueError(
                 f"ridge_images of at least 2 a fold ({2 * self.ridge_folds}), not {self.ridge_images}"
             )
@@ -85,7 +90,10 @@ class Evolution(genophen.Optimizer):
         names = context.phenotype.genes(self.options.genes)
         self._fitness: Fitness
         if self.options.readout != "direct":
-            self._fitness = RidgeFitness(context, self.options)
+            available = len(context.train_images)
+            if self.options.ridge_images is None:
+                self.derived = {"ridge_images": min(RIDGE_IMAGES, available)}
+            self._fitness = RidgeFitness(context, self.options.model_copy(update=self.derived))
             names = [name for name in names if name not in self._fitness.solved]
         else:
             self._fitness = Fitness(context, self.options)
@@ -192,8 +200,10 @@ def scales(center: Tensor, sizes: list[int]) -> Tensor:
 
 
 class CMAESOptions(EvolutionOptions):
-    separable: bool = Field(
-        False, description="a diagonal covariance matrix, for more than 1,500 genes (Ros & Hansen 2008)"
+    separable: bool | None = Field(
+        None,
+        description="a diagonal covariance matrix (Ros & Hansen 2008) instead of a full one (default: for "
+        "more than 1,500 genes)",
     )
 
 
@@ -204,12 +214,16 @@ class CMAES(Evolution):
     options: CMAESOptions
 
     def make_searcher(self, num_genes: int, seed: int) -> Searcher:
-        if num_genes > FULL_COVARIANCE_GENES and not self.options.separable:
+        separable = self.options.separable
+        if separable is None:
+            separable = num_genes > FULL_COVARIANCE_GENES
+            self.derived = {**self.derived, "separable": separable}
+        if num_genes > FULL_COVARIANCE_GENES and not separable:
             raise genophen.ConfigError(
                 f"cannot evolve {num_genes:,} genes with a full covariance matrix",
                 found=f"optimizer.cma-es.genes = {self.options.genes!r}, separable = false",
                 allowed=f"up to {FULL_COVARIANCE_GENES:,} genes",
-                next_step="--set optimizer.cma-es.separable=true, or search fewer genes",
+                next_step="leave separable to its default, or search fewer genes",
             )
         if num_genes < 2:
             raise genophen.ConfigError(
@@ -218,7 +232,7 @@ class CMAES(Evolution):
                 allowed="2 genes or more",
                 next_step="search more genes, or use --optimizer snes",
             )
-        return CMAESSearcher(num_genes, seed, self.options)
+        return CMAESSearcher(num_genes, seed, self.options.model_copy(update={"separable": separable}))
 
 
 class SNES(Evolution):

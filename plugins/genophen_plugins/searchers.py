@@ -169,7 +169,17 @@ class SNESSearcher(_GaussianSearcher):
 
 
 class PGPESearcher(_GaussianSearcher):
-    """PGPE with mirrored candidates and ClipUp, with the settings that Toklu et al. (2020) derive."""
+    """PGPE with mirrored candidates and ClipUp, with the settings that Toklu et al. (2020) derive.
+
+    They set ClipUp's speed, which is the same at every step, to a share of the search's radius at the start.
+    Here it is that share of the present radius: a speed that stays keeps the centre from settling.
+    """
+
+    def step(self, evaluate: Evaluate) -> None:
+        radius = float(self._algorithm._distribution.parameters["sigma"].norm())
+        (group,) = self._algorithm._optimizer.param_groups
+        group["max_speed"], group["lr"] = radius / 15, radius / 30
+        super().step(evaluate)
 
     def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
         max_speed = options.stdev_init * len(center) ** 0.5 / 15
