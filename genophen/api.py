@@ -29,6 +29,7 @@ def compile(
     genotype: str | type[Genotype] = "hypernetwork",
     *,
     seed: int = 0,
+    input_shape: Sequence[int] | None = None,
     **options: Any,
 ) -> Phenotype:
     """Compile a module of your own into a phenotype, whose weights a genotype writes.
@@ -38,6 +39,7 @@ def compile(
         expressed: patterns over its parameter names (fnmatch, `*` crosses dots), e.g. `["conv2.weight"]`.
         genotype: the name of an installed genotype, or a class.
         seed: seed of the genotype's initial values.
+        input_shape: (C, H, W) of one image; it lets a genotype know where the inputs of a dense layer stand.
         options: settings of the genotype, e.g. `embedding_dim=4`.
 
     Returns:
@@ -55,7 +57,7 @@ def compile(
     if problem := contract_problem("genotype", cls):
         raise PluginError("cannot compile the network", found=problem)
     settings = read_options(cls.Options, options, f"genotype {cls.name}")
-    return compile_phenotype(network, expressed, cls, settings, seed=seed)
+    return compile_phenotype(network, expressed, cls, settings, seed=seed, input_shape=input_shape)
 
 
 def run(

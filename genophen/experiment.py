@@ -126,7 +126,12 @@ def build_phenotype(config: Config, plugins: Plugins) -> tuple[Architecture, Phe
     genotype = plugins.get("genotype", config.genotype.name).cls
     with plugins.blame("genotype", config.genotype.name):
         phenotype = compile_phenotype(
-            network, patterns, genotype, config.genotype.options, seed=derive_seed(seed, "genotype")
+            network,
+            patterns,
+            genotype,
+            config.genotype.options,
+            seed=derive_seed(seed, "genotype"),
+            input_shape=architecture.input_shape,
         )
     if config.training.direct_initialization == "gabor":
         initialize_gabor(phenotype.network, architecture.input_shape[0])

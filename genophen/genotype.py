@@ -32,6 +32,9 @@ class Target:
     layer_index: int
     #: The value that the main network was built with.
     initial: Tensor
+    #: Of a dense weight after a flatten: the (C, H, W) that its inputs are, row by row; None where that is
+    #: not known.
+    image: tuple[int, int, int] | None = None
 
     @property
     def is_bias(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -15,6 +15,7 @@ from genophen.accounting import SampleCounter
 from genophen.errors import ConfigError, PluginError, listed
 from genophen.genotype import Genotype, Scope, Target
 from genophen.options import Options
+from genophen.positions import image_positions
 from genophen.targets import aliases, find_targets
 
 
@@ -181,8 +182,11 @@ def compile_phenotype(
     options: Options | None = None,
     *,
     seed: int = 0,
+    input_shape: Sequence[int] | None = None,
 ) -> Phenotype:
     """Compile a network and a genotype class into a phenotype. The network itself is left as it is.
+
+    With the `input_shape` (C, H, W) of one image, dense targets say which positions their inputs have.
 
     Raises:
         ConfigError: for patterns that select nothing, or nothing that can be expressed.
@@ -193,6 +197,8 @@ def compile_phenotype(
             "cannot compile the network", found=f"a {type(network).__name__}", allowed="a torch.nn.Module"
         )
     targets = find_targets(network, expressed)
+    if input_shape is not None:
+        targets = _with_positions(network, targets, input_shape)
     generator = torch.Generator().manual_seed(seed)
     written_by = genotype(genotype.Options() if options is None else options, targets, generator)
     like = next(iter(targets.values())).initial
@@ -206,6 +212,16 @@ def _is_channels_last(value: object) -> bool:
         and value.is_contiguous(memory_format=torch.channels_last)
         and not value.is_contiguous()
     )
+
+
+def _with_positions(
+    network: nn.Module, targets: dict[str, Target], input_shape: Sequence[int]
+) -> dict[str, Target]:
+    owners = {name: name.rpartition(".")[0] for name, target in targets.items() if target.kind == "dense"}
+    if not owners:
+        return targets
+    shapes = image_positions(network, input_shape, list(owners.values()))
+    return {name: replace(target, image=shapes.get(owners.get(name, ""))) for name, target in targets.items()}
 
 
 def _owner(network: nn.Module, parameter_name: str) -> nn.Module:

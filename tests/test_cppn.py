@@ -44,6 +44,26 @@ def test_weights_are_those_of_the_formula(hidden_layers: int) -> None:
                 assert float(weights[name][place]) == pytest.approx(expected, rel=1e-9)
 
 
+def test_a_dense_weight_after_a_flatten_stands_where_its_input_stood_in_the_image() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 4 * 5, 7), nn.Linear(7, 3)
+    )
+    options: dict[str, Any] = {"input_shape": (1, 6, 7), "normalization": "none"}
+    phenotype = genophen.compile(network, ["3.weight", "4.weight"], "cppn", **options).double()
+    with torch.no_grad():
+        weights = phenotype.weights()
+        first, second = weights["3.weight"].view(7, 6, 4, 5), weights["4.weight"].view(3, 7, 1, 1)
+        for place in [(0, 0, 0, 0), (6, 5, 3, 4), (2, 3, 1, 4)]:
+            expected = math.sqrt(2 / 120) * by_formula(phenotype.genotype, 0, place, (7, 6, 4, 5))
+            assert float(first[place]) == pytest.approx(expected, rel=1e-9)
+        expected = math.sqrt(2 / 7) * by_formula(phenotype.genotype, 1, (2, 5, 0, 0), (3, 7, 1, 1))
+        assert float(second[2, 5, 0, 0]) == pytest.approx(expected, rel=1e-9)
+    # Without an image's shape the input is a row of 120 numbers.
+    flat = genophen.compile(network, ["3.weight"], "cppn", normalization="none")
+    assert flat.targets["3.weight"].image is None
+    assert not torch.allclose(flat.weights()["3.weight"], weights["3.weight"].float())
+
+
 def test_large_kernels_are_computed_in_parts_with_the_same_gradients(monkeypatch: Any) -> None:
     def gradients() -> list[torch.Tensor]:
         phenotype = compiled(genotype="cppn").double()

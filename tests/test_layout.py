@@ -34,6 +34,7 @@ ORDER = [
     "genotype",
     "kernels",
     "targets",
+    "positions",
     "accounting",
     "phenotype",
     "gabor",

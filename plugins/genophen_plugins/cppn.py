@@ -56,7 +56,11 @@ class CPPNOptions(genophen.KernelOptions):
 
 
 class CPPN(genophen.Genotype):
-    """Writes convolution kernels, and dense weights with y = x = r = 0, with one network for all layers."""
+    """Writes convolution kernels and dense weights with one network for all layers.
+
+    A dense weight after a flatten is placed by the channel, row and column of the feature map that its input
+    is; any other has its input's index for a channel, and y = x = r = 0.
+    """
 
     name = "cppn"
     description = "a small network of mixed activations that maps a weight's coordinates to its value"
@@ -87,7 +91,8 @@ class CPPN(genophen.Genotype):
     def express(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.biases()
         for target in self._targets:
-            weight = self._generate(target.shape, target.layer_index / CHANNELS).view(target.shape)
+            shape = target.shape if target.image is None else (target.shape[0], *target.image)
+            weight = self._generate(shape, target.layer_index / CHANNELS).view(target.shape)
             weights[target.name] = (
                 genophen.standardize(weight) if self.standardized else weight * math.sqrt(2 / target.fan_in)
             )
