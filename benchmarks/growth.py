@@ -15,8 +15,8 @@ from benchmarks.networks import (
 from benchmarks.population import contestants
 from benchmarks.table import Table
 from benchmarks.timing import against, compare, timed
-from genophen.phenotype import compile_phenotype
-from genophen.plugins import load_plugins
+from genophen.phenotype.phenotype import compile_phenotype
+from genophen.plugins.loading import load_plugins
 
 DEPTHS = (1, 4, 16, 64)
 EMBEDDING_DIMS = (4, 16, 64)

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 import genophen
-from genophen.plugins import load_plugins
+from genophen.plugins.loading import load_plugins
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 INSTALL = "not installed: pip install -r benchmarks/requirements.txt"

@@ -28,8 +28,8 @@ from benchmarks.networks import INSTALL
 from benchmarks.population_jax import jax_losses
 from benchmarks.table import Table
 from benchmarks.timing import against, clock
-from genophen.plugins import load_plugins
-from genophen.population import BLOCK_BYTES
+from genophen.plugins.loading import load_plugins
+from genophen.population.population import BLOCK_BYTES
 
 IMAGES = 1000
 PREFIX, JAX = "loop, prefix kept", "evosax with JAX"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Comparison
-from genophen.environment import machine, package_versions
+from genophen.storage.environment import machine, package_versions
 
 COLUMNS = ("contestant", "ms", "ratio", "95% interval", "pairs", "target")
 

@@ -24,13 +24,13 @@ from torchvision import transforms
 
 from benchmarks.table import Table
 from benchmarks.timing import compare
-from genophen.augmentation import Augmentation
-from genophen.batches import EvaluationBatches, Normalization, TrainBatches
-from genophen.dataset import Data, Split
-from genophen.optimizer import Context
-from genophen.options import Options
-from genophen.phenotype import compile_phenotype
-from genophen.plugins import load_plugins
+from genophen.contracts.dataset import Data, Split
+from genophen.contracts.optimizer import Context
+from genophen.contracts.options import Options
+from genophen.data.augmentation import Augmentation
+from genophen.data.batches import EvaluationBatches, Normalization, TrainBatches
+from genophen.phenotype.phenotype import compile_phenotype
+from genophen.plugins.loading import load_plugins
 
 #: Architecture, training images of its data set, batch size, padding, flip, embedding_dim: as in examples/.
 CASES = [

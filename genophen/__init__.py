@@ -12,9 +12,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from genophen.api import compile, resume, run
-    from genophen.architecture import Architecture
-    from genophen.batches import TrainBatches
-    from genophen.dataset import Data, Dataset, Split
+    from genophen.contracts.architecture import Architecture
+    from genophen.contracts.dataset import Data, Dataset, Split
+    from genophen.contracts.executor import Executor, Outcome, Task, run_task
+    from genophen.contracts.genotype import Genotype, Target, no_genes
+    from genophen.contracts.hookspecs import hookimpl
+    from genophen.contracts.optimizer import Context, Metrics, Optimizer
+    from genophen.contracts.options import Options, PathOption
+    from genophen.contracts.reporter import Reporter, RunInfo
+    from genophen.data.batches import TrainBatches
     from genophen.errors import (
         ConfigError,
         DamagedError,
@@ -22,64 +28,51 @@ if TYPE_CHECKING:
         PluginError,
         Problem,
     )
-    from genophen.executor import Executor, Outcome, Task, run_task
-    from genophen.genotype import Genotype, Target, no_genes
-    from genophen.hookspecs import hookimpl
-    from genophen.kernels import ConvBiases, KernelOptions, kernel_gain, standardize
-    from genophen.optimizer import Context, Metrics, Optimizer
-    from genophen.options import Options, PathOption
-    from genophen.phenotype import ParameterCounts, Phenotype, compile_phenotype
-    from genophen.population import Population
-    from genophen.readout import RidgeRegression, cross_validate, find_readout, sharpness
-    from genophen.reporter import Reporter, RunInfo
+    from genophen.phenotype.expressing import ConvBiases, KernelOptions, kernel_gain, standardize
+    from genophen.phenotype.phenotype import ParameterCounts, Phenotype, compile_phenotype
+    from genophen.population.population import Population
     from genophen.runs import Run
-    from genophen.svm import fit_svm
-    from genophen.warm_start import load_weights
+    from genophen.training.trained import load_weights
 
 _MODULE_OF = {
-    "Architecture": "architecture",
+    "Architecture": "contracts.architecture",
     "ConfigError": "errors",
-    "Context": "optimizer",
-    "ConvBiases": "kernels",
+    "Context": "contracts.optimizer",
+    "ConvBiases": "phenotype.expressing",
     "DamagedError": "errors",
-    "Data": "dataset",
-    "Dataset": "dataset",
-    "Executor": "executor",
+    "Data": "contracts.dataset",
+    "Dataset": "contracts.dataset",
+    "Executor": "contracts.executor",
     "GenophenError": "errors",
-    "Genotype": "genotype",
-    "KernelOptions": "kernels",
-    "Metrics": "optimizer",
-    "Optimizer": "optimizer",
-    "Options": "options",
-    "Outcome": "executor",
-    "ParameterCounts": "phenotype",
-    "PathOption": "options",
-    "Phenotype": "phenotype",
+    "Genotype": "contracts.genotype",
+    "KernelOptions": "phenotype.expressing",
+    "Metrics": "contracts.optimizer",
+    "Optimizer": "contracts.optimizer",
+    "Options": "contracts.options",
+    "Outcome": "contracts.executor",
+    "ParameterCounts": "phenotype.phenotype",
+    "PathOption": "contracts.options",
+    "Phenotype": "phenotype.phenotype",
     "PluginError": "errors",
-    "Population": "population",
+    "Population": "population.population",
     "Problem": "errors",
-    "Reporter": "reporter",
-    "RidgeRegression": "readout",
+    "Reporter": "contracts.reporter",
     "Run": "runs",
-    "RunInfo": "reporter",
-    "Split": "dataset",
-    "Target": "genotype",
-    "Task": "executor",
-    "TrainBatches": "batches",
+    "RunInfo": "contracts.reporter",
+    "Split": "contracts.dataset",
+    "Target": "contracts.genotype",
+    "Task": "contracts.executor",
+    "TrainBatches": "data.batches",
     "compile": "api",
-    "compile_phenotype": "phenotype",
-    "cross_validate": "readout",
-    "find_readout": "readout",
-    "fit_svm": "svm",
-    "hookimpl": "hookspecs",
-    "kernel_gain": "kernels",
-    "load_weights": "warm_start",
-    "no_genes": "genotype",
+    "compile_phenotype": "phenotype.phenotype",
+    "hookimpl": "contracts.hookspecs",
+    "kernel_gain": "phenotype.expressing",
+    "load_weights": "training.trained",
+    "no_genes": "contracts.genotype",
     "resume": "api",
     "run": "api",
-    "run_task": "executor",
-    "sharpness": "readout",
-    "standardize": "kernels",
+    "run_task": "contracts.executor",
+    "standardize": "phenotype.expressing",
 }
 
 __all__ = [
@@ -105,7 +98,6 @@ __all__ = [
     "Population",
     "Problem",
     "Reporter",
-    "RidgeRegression",
     "Run",
     "RunInfo",
     "Split",
@@ -115,9 +107,6 @@ __all__ = [
     "__version__",
     "compile",
     "compile_phenotype",
-    "cross_validate",
-    "find_readout",
-    "fit_svm",
     "hookimpl",
     "kernel_gain",
     "load_weights",
@@ -125,7 +114,6 @@ __all__ = [
     "resume",
     "run",
     "run_task",
-    "sharpness",
     "standardize",
 ]
 

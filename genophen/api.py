@@ -8,19 +8,19 @@ from typing import Any
 
 from torch import nn
 
-from genophen.config import resolve_config
-from genophen.contract import contract_problem
+from genophen.config.config import resolve_config
+from genophen.config.toml import assign, override, read_toml
+from genophen.contracts.genotype import Genotype
+from genophen.contracts.options import read_options
 from genophen.errors import ConfigError, PluginError
-from genophen.genotype import Genotype
-from genophen.options import read_options
-from genophen.phenotype import Phenotype, compile_phenotype
-from genophen.plugins import load_plugins
-from genophen.resumption import Choices, resume_run
-from genophen.rundir import RunDirectory
+from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.plugins.contract import contract_problem
+from genophen.plugins.loading import load_plugins
 from genophen.runs import Run
-from genophen.signals import hand_on
-from genophen.toml import assign, override, read_toml
-from genophen.training import run_config
+from genophen.storage.rundir import RunDirectory
+from genophen.training.resume import Choices, resume_run
+from genophen.training.signals import hand_on
+from genophen.training.start import run_config
 
 
 def compile(

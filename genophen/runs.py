@@ -8,17 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from genophen.best import best_experiment, best_phenotype, data_difference
-from genophen.config import Config, resolve_config
+from genophen.config.config import Config, resolve_config
+from genophen.config.toml import assign, read_toml
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line, unknown_name
-from genophen.experiment import Evaluation
 from genophen.export.exporting import export_run
-from genophen.phenotype import Phenotype
-from genophen.plugins import Plugins, load_plugins
-from genophen.records import read_environment, read_result, read_rows
+from genophen.phenotype.phenotype import Phenotype
+from genophen.plugins.loading import load_plugins
+from genophen.plugins.registry import Plugins
 from genophen.report.figures import kernels_figure
-from genophen.rundir import RunDirectory
-from genophen.toml import assign, read_toml
+from genophen.storage.records import read_environment, read_result, read_rows
+from genophen.storage.rundir import RunDirectory
+from genophen.training.experiment import Evaluation
+from genophen.training.trained import best_experiment, best_phenotype, data_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

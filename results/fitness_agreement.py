@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from genophen_plugins.evolution import scales
-from genophen_plugins.fitness import MEASURES, judge
+from genophen_plugins.optimizers.evolution.fitness import MEASURES, judge
+from genophen_plugins.optimizers.evolution.readout import cross_validate, find_readout
+from genophen_plugins.optimizers.evolution.strategies import scales
 from torch import Tensor
 
 import genophen
-from genophen.config import resolve_config
-from genophen.experiment import assemble
-from genophen.plugins import load_plugins
-from genophen.toml import read_toml
+from genophen.config.config import resolve_config
+from genophen.config.toml import read_toml
+from genophen.plugins.loading import load_plugins
+from genophen.training.experiment import assemble
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "mnist_evolution.toml"
 CANDIDATES, DRAWS, FOLDS, PENALTY = 16, 3, 4, 30.0
@@ -48,7 +49,7 @@ def measurer() -> Any:
     config = resolve_config(read_toml(EXAMPLE), plugins, str(EXAMPLE))
     experiment = assemble(config, plugins, lambda _: None)
     phenotype, train = experiment.phenotype, experiment.batches("train")
-    readout = genophen.find_readout(phenotype, None, train.take(torch.arange(2))[0])
+    readout = find_readout(phenotype, None, train.take(torch.arange(2))[0])
     genes = phenotype.genes("genotype")
     population = genophen.Population(phenotype, genes, precision=torch.bfloat16)
     start = population.center()
@@ -63,7 +64,7 @@ def measurer() -> Any:
             for features in population.features(some, images, readout):
                 for size in SIZES:
                     theirs = labels[:size]
-                    outputs = genophen.cross_validate(features[:size], theirs, 10, FOLDS, PENALTY)
+                    outputs = cross_validate(features[:size], theirs, 10, FOLDS, PENALTY)
                     for name in MEASURES:
                         found[size, name].append(judge(outputs, theirs, name))
         return {key: torch.stack(values) for key, values in found.items()}

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 import genophen
-from genophen.best import best_experiment
-from genophen.config import resolve_config
-from genophen.experiment import load_data
-from genophen.plugins import load_plugins
-from genophen.population import Population
-from genophen.rundir import RunDirectory
-from genophen.toml import read_toml
+from genophen.config.config import resolve_config
+from genophen.config.toml import read_toml
+from genophen.plugins.loading import load_plugins
+from genophen.population.population import Population
+from genophen.storage.rundir import RunDirectory
+from genophen.training.experiment import load_data
+from genophen.training.trained import best_experiment
 
 
 def plugin_class(kind: str, name: str) -> Any:

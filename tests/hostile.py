@@ -17,8 +17,8 @@ from helpers import digits_tables
 from hypothesis import strategies as st
 
 from genophen.cli import main
-from genophen.config import PLUGIN_KINDS, SECTIONS
-from genophen.plugins import load_plugins
+from genophen.config.config import PLUGIN_KINDS, SECTIONS
+from genophen.plugins.loading import load_plugins
 
 
 @dataclass

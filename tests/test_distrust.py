@@ -12,7 +12,7 @@ from helpers import digits_tables
 from hostile import ask, is_harmless
 from PIL import Image
 
-from genophen.toml import write_toml
+from genophen.config.toml import write_toml
 
 MARKER = Path("executed")
 #: Commands that read a run directory, or the folder of a sweep, and what they may answer with.

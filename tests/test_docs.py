@@ -19,9 +19,9 @@ from helpers import digits_tables
 import genophen
 from genophen.cli import cli
 from genophen.cli.examples import shipped_examples
-from genophen.config import PLUGIN_KINDS, SECTIONS, resolve_config
-from genophen.plugins import load_plugins
-from genophen.sweep_file import merged
+from genophen.config.config import PLUGIN_KINDS, SECTIONS, resolve_config
+from genophen.plugins.loading import load_plugins
+from genophen.sweep.file import merged
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md"]
 #: Pages whose blocks go together: test_export.py and test_docs_plugin.py run them in order.

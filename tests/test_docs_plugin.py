@@ -15,8 +15,8 @@ from hostile import ask
 
 import genophen
 from genophen.cli import cli
-from genophen.plugins import load_plugins
-from genophen.skeleton import SKELETON_KINDS, skeleton
+from genophen.plugins.loading import load_plugins
+from genophen.plugins.skeleton import SKELETON_KINDS, skeleton
 
 PAGE = (ROOT / "docs" / "write-a-plugin.md").read_text()
 
@@ -139,5 +139,5 @@ def test_names_in_the_page_exist() -> None:
     for name in set(re.findall(r"genophen\.([a-z_]+|[A-Z]\w+)\b(?!\.)", PAGE)) - {"testing"}:
         assert name in genophen.__all__, name
     for variable in set(re.findall(r"GENOPHEN_\w+", PAGE)):
-        assert variable in (ROOT / "genophen" / "plugins.py").read_text()
+        assert variable in (ROOT / "genophen" / "plugins" / "loading.py").read_text()
     assert load_plugins().names("executor") == ["local", "ray"]

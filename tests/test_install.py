@@ -116,7 +116,7 @@ def test_the_wheel_holds_the_library_and_the_shipped_plugins_alone(installation:
 
 
 def test_what_is_imported_is_what_was_installed(installation: Installation) -> None:
-    for module in ("genophen", "genophen_plugins.vgg", "genophen_wideresnet"):
+    for module in ("genophen", "genophen_plugins.architectures.vgg", "genophen_wideresnet"):
         code = f"import {module} as module; print(module.__file__)"
         assert Path(installation.run("python", "-c", code).stdout).is_relative_to(installation.venv)
     version = installation.run("genophen", "--version").stdout

@@ -16,9 +16,9 @@ import click
 import genophen
 from genophen.cli import cli
 from genophen.cli.plugins import default_text, settings_of
-from genophen.config import PLUGIN_KINDS, SECTIONS
-from genophen.contract import KINDS
-from genophen.plugins import load_plugins
+from genophen.config.config import PLUGIN_KINDS, SECTIONS
+from genophen.plugins.contract import KINDS
+from genophen.plugins.loading import load_plugins
 
 _PICTURE = re.compile(r'<img[^>]* src="(\w[\w-]*\.svg)"[^>]*>')
 

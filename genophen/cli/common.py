@@ -16,9 +16,9 @@ from genophen.cli.streams import dispensable
 from genophen.errors import printable
 
 if TYPE_CHECKING:
-    from genophen.config import Config
-    from genophen.plugins import Plugins
-    from genophen.reporter import Reporter
+    from genophen.config.config import Config
+    from genophen.contracts.reporter import Reporter
+    from genophen.plugins.registry import Plugins
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,7 +100,7 @@ def config_options(command: F) -> F:
 
 def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of a config file with the command line's overrides applied."""
-    from genophen.toml import assign, override, read_toml
+    from genophen.config.toml import assign, override, read_toml
 
     tables = read_toml(path)
     for name, value in shorthands.items():
@@ -112,7 +112,7 @@ def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[st
 
 def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
     """Every plugin, with one line on stderr for each that failed or misbehaved."""
-    from genophen.plugins import load_plugins
+    from genophen.plugins.loading import load_plugins
 
     plugins = load_plugins(files)
     for line in (*map(str, plugins.failures), *plugins.notes):
@@ -127,7 +127,7 @@ def resolve(
     plugin_files: tuple[Path, ...],
 ) -> tuple[Config, Plugins]:
     """The validated config and the plugins; the config's notes go to stderr."""
-    from genophen.config import resolve_config
+    from genophen.config.config import resolve_config
 
     tables = read_config(path, assignments, shorthands)
     plugins = load_all_plugins(plugin_files)

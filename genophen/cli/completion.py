@@ -68,7 +68,7 @@ def _starting(incomplete: str, words: list[str]) -> list[CompletionItem]:
 
 def _names() -> dict[str, list[str]]:
     """Names of all plugins by kind, from the file that keeps them where it is still right."""
-    from genophen.settings import cache_folder
+    from genophen.config.settings import cache_folder
 
     file = cache_folder() / "plugin-names.json"
     installed = _installed()
@@ -76,7 +76,7 @@ def _names() -> dict[str, list[str]]:
         kept = json.loads(file.read_text(encoding="utf-8"))
         if kept["installed"] == installed:
             return dict(kept["names"])
-    from genophen.plugins import load_plugins
+    from genophen.plugins.loading import load_plugins
 
     try:
         registered = load_plugins().registered

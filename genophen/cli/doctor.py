@@ -13,7 +13,7 @@ from genophen.cli.common import data_dir_option, json_option, plugin_options, pr
 from genophen.cli.process import waiting
 
 if TYPE_CHECKING:
-    from genophen.plugins import Plugins
+    from genophen.plugins.registry import Plugins
 
 
 @click.command()
@@ -24,9 +24,9 @@ def doctor(data_dir: Path | None, as_json: bool, plugin_files: tuple[Path, ...],
     """Show versions, devices, data, disk and plugins, and train for a moment. Exit code 1: a problem."""
     import torch
 
-    from genophen.environment import machine, package_versions
-    from genophen.plugins import load_plugins
-    from genophen.settings import default_data_dir
+    from genophen.config.settings import default_data_dir
+    from genophen.plugins.loading import load_plugins
+    from genophen.storage.environment import machine, package_versions
 
     plugins = load_plugins(plugin_files)
     folder = default_data_dir() if data_dir is None else data_dir.absolute()
@@ -66,9 +66,9 @@ def _data_sets(folder: Path) -> dict[str, bool]:
 
 def _short_run(plugins: Plugins) -> str:
     """The status of one round of the main job on the embedded digits, or what went wrong."""
-    from genophen.config import resolve_config
+    from genophen.config.config import resolve_config
     from genophen.errors import GenophenError
-    from genophen.training import run_config
+    from genophen.training.start import run_config
 
     tables = {
         "dataset": {"name": "digits"},

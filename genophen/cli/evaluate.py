@@ -47,8 +47,8 @@ def evaluate(
     \b
     genophen evaluate runs/20260101-120000-mnist-1a2b3c
     """
-    from genophen.best import best_experiment, data_difference
-    from genophen.rundir import RunDirectory
+    from genophen.storage.rundir import RunDirectory
+    from genophen.training.trained import best_experiment, data_difference
 
     run = RunDirectory.open(directory)
     config, plugins = resolve(run.config, (), {"device": device, "data_dir": data_dir}, plugin_files)

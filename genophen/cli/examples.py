@@ -72,7 +72,7 @@ def examples(names: tuple[str, ...], out: Path, as_json: bool, debug: bool) -> N
 
 def description(file: Path) -> str:
     """A sweep's title; of other configs the first sentence of the comment after the command that runs it."""
-    from genophen.toml import read_toml
+    from genophen.config.toml import read_toml
 
     if title := read_toml(file).get("title"):
         return str(title)
@@ -123,7 +123,7 @@ def _copy(files: list[Path], out: Path) -> list[Path]:
 
 def _base(file: Path) -> Path | None:
     """The config that an example lays its own settings over."""
-    from genophen.toml import read_toml
+    from genophen.config.toml import read_toml
 
     base = read_toml(file).get("base")
     return None if base is None else (file.parent / base).resolve()

@@ -53,7 +53,7 @@ def export(
     genophen export runs/20260101-120000-mnist-1a2b3c --format onnx
     """
     from genophen.export.exporting import export_run
-    from genophen.rundir import RunDirectory
+    from genophen.storage.rundir import RunDirectory
 
     run = RunDirectory.open(directory)
     config, plugins = resolve(run.config, (), {"data_dir": data_dir}, plugin_files)

@@ -47,7 +47,7 @@ def explained(error: click.ClickException) -> click.ClickException:
     takes_set = any(parameter.name == "assignments" for parameter in error.ctx.command.params)
     if not takes_set or nearest(name, [option.lstrip("-") for option in error.possibilities or ()]):
         return error
-    from genophen.settings import TrainingSettings
+    from genophen.config.settings import TrainingSettings
 
     field = name.replace("-", "_")
     key = f"training.{field}=VALUE" if field in TrainingSettings.model_fields else "training.rounds=10"

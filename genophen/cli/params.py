@@ -11,8 +11,8 @@ import click
 from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve, show
 
 if TYPE_CHECKING:
-    from genophen.config import Config
-    from genophen.phenotype import Phenotype
+    from genophen.config.config import Config
+    from genophen.phenotype.phenotype import Phenotype
 
 
 @click.command(no_args_is_help=True)
@@ -32,7 +32,7 @@ def params(
     \b
     genophen params examples/cifar_block3.toml --genotype direct
     """
-    from genophen.experiment import build_phenotype
+    from genophen.training.experiment import build_phenotype
 
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
     _, phenotype = build_phenotype(resolved, plugins)

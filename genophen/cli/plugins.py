@@ -15,8 +15,8 @@ from genophen.cli.plugins_new import new_command
 from genophen.errors import one_line
 
 if TYPE_CHECKING:
-    from genophen.options import Options
-    from genophen.plugins import Plugin
+    from genophen.contracts.options import Options
+    from genophen.plugins.registry import Plugin
 
 
 @click.group(cls=Commands, otherwise="genophen plugins show {name}", no_args_is_help=True)
@@ -30,7 +30,7 @@ def plugins() -> None:
 @plugin_options
 def list_command(kind: str | None, as_json: bool, plugin_files: tuple[Path, ...], debug: bool) -> None:
     """List every plugin by kind, with the package it comes from."""
-    from genophen.contract import KINDS
+    from genophen.plugins.contract import KINDS
 
     if kind is not None and kind not in KINDS:
         raise click.UsageError(f"--kind {kind!r} is none of {', '.join(KINDS)}")

@@ -19,8 +19,8 @@ from genophen.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from genophen.options import Options
-    from genophen.plugins import Plugin
+    from genophen.contracts.options import Options
+    from genophen.plugins.registry import Plugin
     from genophen.testing import Finding
 
 
@@ -50,8 +50,8 @@ def check_command(
     genophen plugins check tiny --plugin tiny.py
     genophen plugins check vgg-block1 --set architecture.vgg-block1.num_classes=100
     """
+    from genophen.config.settings import default_data_dir
     from genophen.errors import PluginError
-    from genophen.settings import default_data_dir
     from genophen.testing import examine
 
     plugins = load_all_plugins(plugin_files).named(name, "check")
@@ -80,9 +80,9 @@ def check_command(
 
 def _options(plugin: Plugin, assignments: tuple[str, ...], data_dir: Path) -> Options | None:
     """The settings that the assignments make; None where there are none."""
+    from genophen.config.toml import flattened, override
+    from genophen.contracts.options import Options, read_options, with_absolute_paths
     from genophen.errors import ConfigError
-    from genophen.options import Options, read_options, with_absolute_paths
-    from genophen.toml import flattened, override
 
     if not assignments:
         return None

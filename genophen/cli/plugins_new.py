@@ -33,7 +33,7 @@ def new_command(name: str, kind: str, out: Path | None, debug: bool) -> None:
     genophen plugins new tiny --kind architecture
     """
     from genophen.errors import ConfigError
-    from genophen.skeleton import skeleton, write_skeleton
+    from genophen.plugins.skeleton import skeleton, write_skeleton
 
     made = skeleton(name, kind)
     taken = load_all_plugins(()).registered[kind].get(name)

@@ -11,7 +11,7 @@ from genophen.cli.common import data_dir_option, device_option, load_all_plugins
 from genophen.cli.completion import run_directories
 
 if TYPE_CHECKING:
-    from genophen.plugins import Plugins
+    from genophen.plugins.registry import Plugins
 
 
 @click.command(no_args_is_help=True)

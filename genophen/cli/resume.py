@@ -52,8 +52,8 @@ def resume(
     genophen resume runs/20260101-120000-mnist-1a2b3c
     genophen resume runs/20260101-120000-mnist-1a2b3c --rounds 30
     """
-    from genophen.resumption import Choices, resume_run
-    from genophen.rundir import RunDirectory
+    from genophen.storage.rundir import RunDirectory
+    from genophen.training.resume import Choices, resume_run
 
     run = RunDirectory.open(directory)
     assignments = () if rounds is None else (f"training.rounds={rounds}",)

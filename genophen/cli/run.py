@@ -23,8 +23,8 @@ from genophen.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from genophen.config import Config
-    from genophen.plugins import Plugins
+    from genophen.config.config import Config
+    from genophen.plugins.registry import Plugins
 
 
 @click.command(no_args_is_help=True)
@@ -63,7 +63,7 @@ def run(
     if dry_run:
         _dry_run(resolved, plugins, out, as_json)
         return 0
-    from genophen.training import run_config
+    from genophen.training.start import run_config
 
     directory, result = run_config(resolved, plugins, config.stem, out, chosen, say)
     code = conclude(result, directory.path, as_json, plugin_files)
@@ -82,8 +82,9 @@ def _write_report(directory: Path, plugins: Plugins) -> Path:
 
 def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
     from genophen.cli.params import describe, print_description
-    from genophen.experiment import build_phenotype, check_output, choose_device
-    from genophen.rundir import check_free
+    from genophen.storage.rundir import check_free
+    from genophen.training.device import choose_device
+    from genophen.training.experiment import build_phenotype, check_output
 
     if out is not None:
         check_free(out)

@@ -23,9 +23,9 @@ from genophen.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from genophen.executor import Executor, Outcome
-    from genophen.plugins import Plugins
-    from genophen.sweep import Trial
+    from genophen.contracts.executor import Executor, Outcome
+    from genophen.plugins.registry import Plugins
+    from genophen.sweep.sweep import Trial
 
 
 @click.command(no_args_is_help=True)
@@ -82,9 +82,9 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
-    from genophen.results import check_same_settings, read_results, write_results
-    from genophen.sweep import plan, run_sweep, select
-    from genophen.sweep_file import read_sweep
+    from genophen.sweep.file import read_sweep
+    from genophen.sweep.results import check_same_settings, read_results, write_results
+    from genophen.sweep.sweep import plan, run_sweep, select
 
     plugins = load_all_plugins(plugin_files)
     definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
@@ -104,7 +104,7 @@ def sweep(
         say(f"{trial.directory.name}: {_outcome_text(trial, outcome)}")
 
     signal_number = run_sweep(definition, trials, out, executor, plugin_files, report)
-    from genophen.table import as_csv, as_markdown, as_text, sweep_rows
+    from genophen.sweep.table import as_csv, as_markdown, as_text, sweep_rows
 
     lines = sweep_rows(definition.rows, every, failures, earlier)
     if results:

@@ -8,12 +8,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from genophen.checkpoint import write_file
 from genophen.compare.analysis import Comparison
 from genophen.compare.curves import Curve
 from genophen.compare.figures import write_figures
 from genophen.compare.text import as_json, as_markdown
 from genophen.errors import GenophenError
+from genophen.storage.checkpoint import write_file
 
 
 def write_comparison(folder: Path, comparison: Comparison, curves: Sequence[Curve]) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from genophen.compare.records import LeftOut, Run, read_run, why_without_result
-from genophen.config import PluginLookup
+from genophen.config.config import PluginLookup
 from genophen.errors import ConfigError
-from genophen.sweep_file import read_sweep
+from genophen.sweep.file import read_sweep
 
 #: Sections whose settings a group's name tells first, in this order.
 _NAMED = ("dataset", "architecture", "genotype", "optimizer")

@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genophen.best import best_experiment
-from genophen.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from genophen.compare.groups import Group
 from genophen.compare.records import Run
-from genophen.config import resolve_config
+from genophen.config.config import resolve_config
+from genophen.config.toml import assign, read_toml
 from genophen.errors import DamagedError, GenophenError
-from genophen.experiment import Experiment, Notify
-from genophen.plugins import Plugins
-from genophen.rundir import RunDirectory
-from genophen.toml import assign, read_toml
+from genophen.plugins.registry import Plugins
+from genophen.storage.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
+from genophen.storage.rundir import RunDirectory
+from genophen.training.experiment import Experiment, Notify
+from genophen.training.trained import best_experiment
 
 #: In the run directory, a checkpoint as any other: the predictions, and what they were made from.
 FOLDER = "predictions"

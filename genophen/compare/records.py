@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genophen.config import PLUGIN_KINDS, PluginLookup, resolve_config
+from genophen.config.config import PLUGIN_KINDS, PluginLookup, resolve_config
+from genophen.config.toml import read_toml
+from genophen.contracts.options import shown
 from genophen.errors import DamagedError
-from genophen.options import shown
-from genophen.records import Environment, MetricsRow, Result, TimingsRow, read_bytes
-from genophen.rundir import RunDirectory
-from genophen.sweep import read_failure
-from genophen.toml import read_toml
+from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow, read_bytes
+from genophen.storage.rundir import RunDirectory
+from genophen.sweep.sweep import read_failure
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from genophen.compare.analysis import Comparison, GroupSummary, PairSummary
 from genophen.compare.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_SEEDS, Interval
-from genophen.table import aligned
+from genophen.sweep.table import aligned
 
 Table = list[list[str]]
 

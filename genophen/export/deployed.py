@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genophen.batches import Normalization
+from genophen.data.batches import Normalization
 
 
 class DeployedNetwork(nn.Module):

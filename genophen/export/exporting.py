@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 
 from genophen import __version__
-from genophen.batches import Normalization, check_fit, fit_images, measure_normalization
-from genophen.best import best_phenotype, data_difference
-from genophen.checkpoint import write_file
-from genophen.config import Config
-from genophen.dataset import Data
+from genophen.config.config import Config
+from genophen.contracts.dataset import Data
+from genophen.data.batches import Normalization, check_fit, fit_images, measure_normalization
 from genophen.errors import ConfigError, DamagedError, GenophenError
-from genophen.experiment import Notify, load_data
 from genophen.export.deployed import DeployedNetwork
 from genophen.export.formats import Format, find_format
-from genophen.isolation import cause
-from genophen.phenotype import Phenotype
-from genophen.plugins import Plugins
-from genophen.rundir import RunDirectory
-from genophen.seeds import seed_global_generators
+from genophen.phenotype.phenotype import Phenotype
+from genophen.plugins.isolation import cause
+from genophen.plugins.registry import Plugins
+from genophen.storage.checkpoint import write_file
+from genophen.storage.rundir import RunDirectory
+from genophen.training.experiment import Notify, load_data
+from genophen.training.seeds import seed_global_generators
+from genophen.training.trained import best_phenotype, data_difference
 
 #: Test images on which a file is compared with the phenotype; their labels are not looked at.
 CHECKED_IMAGES = 100

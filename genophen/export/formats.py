@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from genophen.batches import Normalization, fit_images
+from genophen.data.batches import Normalization, fit_images
 from genophen.errors import ConfigError, GenophenError, unknown_name
 from genophen.export.deployed import DeployedNetwork
 

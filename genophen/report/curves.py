@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genophen.records import MetricsRow
 from genophen.report.axes import Axis, accuracy_axis, cost_axis, linear_axis, log_axis
-from genophen.report.runs import ReportGroup, ReportRun
+from genophen.report.collection import ReportGroup, ReportRun
 from genophen.report.svg import COLOURS, Chart, Frame, colour
+from genophen.storage.records import MetricsRow
 
 #: Points of one line: more are not to be told apart.
 _MAX_POINTS = 150

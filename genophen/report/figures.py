@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genophen.config.toml import read_toml
 from genophen.errors import ConfigError
-from genophen.plugins import Plugins
-from genophen.records import read_table
+from genophen.plugins.registry import Plugins
 from genophen.report.accuracy import draw_accuracy
 from genophen.report.kernels import Panel, draw_kernels
 from genophen.report.networks import Trained, common_kernel, read_trained
-from genophen.toml import read_toml
+from genophen.storage.records import read_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from genophen.compare.predictions import Places, trained_experiment
 from genophen.errors import DamagedError
-from genophen.experiment import Experiment
-from genophen.plugins import Plugins
+from genophen.plugins.registry import Plugins
+from genophen.report.collection import ReportRun
 from genophen.report.images import image_png
-from genophen.report.runs import ReportRun
+from genophen.training.experiment import Experiment
 
 WORST = 10
 #: A table of more classes than this is not readable; the pairs that are confused most are listed instead.

@@ -10,17 +10,17 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from genophen.best import best_phenotype
-from genophen.config import Config, resolve_config
+from genophen.config.config import Config, resolve_config
+from genophen.config.toml import read_toml
 from genophen.errors import ConfigError
-from genophen.phenotype import Phenotype
-from genophen.plugins import Plugins
+from genophen.phenotype.phenotype import Phenotype
+from genophen.plugins.registry import Plugins
 from genophen.report.axes import linear_axis
 from genophen.report.images import diverging_png
 from genophen.report.kernels import tile
 from genophen.report.svg import FILLED, Chart, Frame, colour
-from genophen.rundir import RunDirectory
-from genophen.toml import read_toml
+from genophen.storage.rundir import RunDirectory
+from genophen.training.trained import best_phenotype
 
 
 @dataclass(frozen=True)

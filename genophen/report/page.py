@@ -14,18 +14,18 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 
 from genophen import __version__
-from genophen.checkpoint import write_file
 from genophen.compare.predictions import Places
 from genophen.errors import GenophenError, printable
-from genophen.experiment import Notify
-from genophen.plugins import Plugins
-from genophen.records import UsedPlugin
+from genophen.plugins.registry import Plugins
+from genophen.report.collection import Collection, ReportGroup, ReportRun, read_collection, reason_of
 from genophen.report.curves import MAX_TOGETHER, draw_curves
 from genophen.report.mistakes import read_mistakes
 from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.report.pareto import draw_pareto
-from genophen.report.runs import Collection, ReportGroup, ReportRun, read_collection, reason_of
 from genophen.report.svg import COLOURS, colour, key
+from genophen.storage.checkpoint import write_file
+from genophen.storage.records import UsedPlugin
+from genophen.training.experiment import Notify
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
 _MAX_KERNELS = 4

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from genophen.report.axes import accuracy_axis, log_axis
-from genophen.report.runs import ReportGroup
+from genophen.report.collection import ReportGroup
 from genophen.report.svg import Chart, Frame, shortened
 
 _FRAME = Frame(width=500, height=360, top=26)

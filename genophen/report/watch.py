@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from genophen.experiment import Notify
-from genophen.plugins import Plugins
+from genophen.plugins.registry import Plugins
 from genophen.report.page import Wishes, write_report
-from genophen.rundir import is_locked
-from genophen.signals import StopSignal
+from genophen.storage.rundir import is_locked
+from genophen.training.experiment import Notify
+from genophen.training.signals import StopSignal
 
 #: Seconds between two looks at the folders, and between two reloads of the page.
 INTERVAL = 3.0

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from genophen.architecture import Architecture
-from genophen.dataset import Data, Dataset
-from genophen.executor import Executor
-from genophen.genotype import Genotype
-from genophen.optimizer import Optimizer
-from genophen.options import Options
-from genophen.reporter import Reporter
+from genophen.contracts.architecture import Architecture
+from genophen.contracts.dataset import Data, Dataset
+from genophen.contracts.executor import Executor
+from genophen.contracts.genotype import Genotype
+from genophen.contracts.optimizer import Optimizer
+from genophen.contracts.options import Options
+from genophen.contracts.reporter import Reporter
 from genophen.testing.architecture import examine_architecture
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.dataset import examine_dataset

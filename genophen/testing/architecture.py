@@ -7,9 +7,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from genophen.architecture import Architecture, build_network, check_description
-from genophen.options import Options
-from genophen.phenotype import Phenotype, compile_phenotype
+from genophen.contracts.architecture import Architecture, build_network, check_description
+from genophen.contracts.options import Options
+from genophen.phenotype.phenotype import Phenotype, compile_phenotype
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 

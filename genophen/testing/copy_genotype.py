@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genophen.genotype import Genotype, Target
-from genophen.options import Options
+from genophen.contracts.genotype import Genotype, Target
+from genophen.contracts.options import Options
 
 
 class CopyGenotype(Genotype):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from genophen.dataset import Data, Dataset, Split, check_data
-from genophen.options import Options
+from genophen.contracts.dataset import Data, Dataset, Split
+from genophen.contracts.options import Options
+from genophen.data.splits import check_data
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 
 #: Test images that are looked up among the training images; a few alike may be chance.

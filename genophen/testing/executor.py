@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genophen.executor import Executor, Outcome, Task
+from genophen.contracts.executor import Executor, Outcome, Task
 from genophen.testing.findings import Findings, check_class, require
 
 

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from genophen.contract import contract_problem
+from genophen.contracts.options import Options
 from genophen.errors import GenophenError, one_line
-from genophen.isolation import cause, place
-from genophen.options import Options
+from genophen.plugins.contract import contract_problem
+from genophen.plugins.isolation import cause, place
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from genophen.contracts.genotype import Genotype, Scope
+from genophen.contracts.options import Options
 from genophen.errors import ConfigError
-from genophen.genotype import Genotype, Scope
-from genophen.options import Options
-from genophen.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.phenotype import Phenotype, compile_phenotype
 from genophen.testing.findings import Findings, check_class, default_options, require
 
 _PATTERNS = ["0.weight", "2.weight", "4.weight"]

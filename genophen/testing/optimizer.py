@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from genophen.augmentation import Augmentation
-from genophen.batches import EvaluationBatches, Normalization, TrainBatches
-from genophen.checkpoint import load_checkpoint, save_checkpoint
-from genophen.dataset import Data, Split
+from genophen.config.settings import TrainingSettings
+from genophen.contracts.dataset import Data, Split
+from genophen.contracts.genotype import Genotype
+from genophen.contracts.optimizer import Context, Metrics, Optimizer
+from genophen.contracts.options import Options
+from genophen.data.augmentation import Augmentation
+from genophen.data.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.errors import PluginError
-from genophen.genotype import Genotype
-from genophen.optimizer import Context, Metrics, Optimizer
-from genophen.options import Options
-from genophen.packing import pack, unpack
-from genophen.phenotype import Phenotype, compile_phenotype
-from genophen.settings import TrainingSettings
+from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
+from genophen.storage.packing import pack, unpack
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 from genophen.testing.genotype import equal

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from genophen.reporter import Reporter, RunInfo
+from genophen.contracts.reporter import Reporter, RunInfo
 from genophen.testing.findings import Findings, check_call, check_class
 
 #: As in `metrics.jsonl`: round 0 measures the start, where nothing is trained yet.

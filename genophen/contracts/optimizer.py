@@ -1,0 +1,104 @@
+"""Optimizers: what changes a phenotype, one step at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from genophen.contracts.dataset import Data
+from genophen.contracts.options import Options as AnyOptions
+from genophen.contracts.options import shown
+
+if TYPE_CHECKING:
+    from genophen.data.batches import EvaluationBatches, TrainBatches
+    from genophen.phenotype.phenotype import Phenotype
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What one step reports. Tensors may stay on the device: they are read once a round."""
+
+    #: Mean loss over the step's images, a number or a tensor of shape ().
+    train_loss: float | Tensor
+    learning_rate: float | None = None
+    #: Further numbers, by names other than those of `metrics.jsonl`; a round's last step is recorded.
+    extras: Mapping[str, float | Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # Here, where the optimizer that made it is at work, and not at the end of a round.
+        rate = 0.0 if self.learning_rate is None else self.learning_rate
+        for name, value in {"train_loss": self.train_loss, "learning_rate": rate, **self.extras}.items():
+            if not isinstance(value, Real) and not (isinstance(value, Tensor) and value.numel() == 1):
+                raise TypeError(f"Metrics: {name} is {shown(value)}, not a number")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an optimizer works with."""
+
+    phenotype: Phenotype
+    #: Training batches; the experiment saves and restores their position.
+    batches: TrainBatches
+    #: The training images in order, normalised, without augmentation.
+    train_images: EvaluationBatches
+    #: All images, as uint8, for an optimizer that needs more than batches.
+    data: Data
+    #: The architecture's own word on which module is its readout.
+    readout: str | None
+    #: The config's section `training`.
+    training: AnyOptions
+    total_rounds: int
+    #: For an optimizer's own draws, on the CPU; the experiment saves and restores its state.
+    generator: torch.Generator
+
+
+class Optimizer(ABC):
+    """Improves a phenotype on training batches; rounds, validation and stopping are the experiment's.
+
+    A subclass sets `name` and `description`, nests its settings as `Options`, and writes the methods below.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
+
+    #: Steps between two validations; set by `setup`.
+    steps_per_round: int
+    #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
+    needs_all_rounds: bool = False
+    #: How many numbers are searched, where those are not all trainable ones; set by `setup`.
+    searched: int | None = None
+    #: What `setup` put in the place of settings that were left open, by their names; printed and recorded.
+    derived: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, options: AnyOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+
+    @abstractmethod
+    def setup(self, context: Context) -> None:
+        """Get ready to improve `context.phenotype`; called once, before the first step."""
+
+    @abstractmethod
+    def step(self) -> Metrics:
+        """Improve the phenotype by one minibatch or one generation."""
+
+    def finish_round(self) -> None:  # noqa: B027
+        """Put what is to be measured into the phenotype; called before every validation."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, less phenotype, batches and generators.
+
+        Made of tensors, numbers, strings, None, and lists, tuples and dicts (keys: str or int) of them.
+        """
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` gave; called after `setup`. Its tensors are on the CPU."""

@@ -1,0 +1,57 @@
+"""Reporters: who is told how a run goes on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before its first step."""
+
+    directory: Path
+    architecture: str
+    genotype: str
+    optimizer: str
+    dataset: str
+    device: str
+    total_rounds: int
+    steps_per_round: int
+    #: As in `result.json`: total, kernel, embedding, generator, direct, searched.
+    parameters: Mapping[str, int]
+    #: Images in each split, by name.
+    images: Mapping[str, int]
+    #: Where a resumed run goes on: rounds that are done, steps of the next one, best validation accuracy.
+    rounds_done: int = 0
+    steps_done: int = 0
+    best_accuracy: float | None = None
+
+
+class Reporter(ABC):
+    """Is told of a run's start, steps, rounds and end, in that order.
+
+    A subclass sets `name` and `description` and writes the four methods.
+    """
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+
+    @abstractmethod
+    def start(self, info: RunInfo) -> None:
+        """The run begins."""
+
+    @abstractmethod
+    def step(self) -> None:
+        """One step is done."""
+
+    @abstractmethod
+    def round(self, row: Mapping[str, Any], seconds: float) -> None:
+        """One round is done: its row of `metrics.jsonl`, and how long it took."""
+
+    @abstractmethod
+    def end(self, result: Mapping[str, Any]) -> None:
+        """The run is over: its `result.json`; also called after an error, with `status` alone."""

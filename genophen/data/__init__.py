@@ -1,0 +1,1 @@
+"""Labelled images as batches on the device: augmentation, splits."""

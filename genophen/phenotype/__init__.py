@@ -1,0 +1,1 @@
+"""From a genotype to a running network."""

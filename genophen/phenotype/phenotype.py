@@ -1,0 +1,270 @@
+"""Phenotypes: a main network running on the weights that a genotype expresses."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from genophen.contracts.genotype import Genotype, Scope, Target
+from genophen.contracts.options import Options
+from genophen.errors import ConfigError, PluginError, listed
+from genophen.phenotype.accounting import SampleCounter
+from genophen.phenotype.positions import image_positions
+from genophen.phenotype.targets import aliases, find_targets
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """Trainable numbers of a phenotype, each tensor once.
+
+    `total = kernel + direct`. `kernel` stands behind the expressed weights; `embedding` and `generator` are
+    parts of it, the rest being biases that the genotype writes or, without any embedding, the weights.
+    """
+
+    total: int
+    kernel: int
+    embedding: int
+    generator: int
+    direct: int
+
+
+@dataclass(frozen=True)
+class _Cache:
+    """What a genotype expressed, and from which numbers."""
+
+    state: list[Tensor]
+    channels_last: bool
+    weights: dict[str, Tensor]
+
+
+class Phenotype(nn.Module):
+    """A main network whose expressed parameters come from a genotype at every call.
+
+    Owns the genotype and the direct parameters; the expressed ones are no parameters of it. Made by
+    `compile_phenotype` or `genophen.compile`; trained like any module.
+    """
+
+    def __init__(self, network: nn.Module, genotype: Genotype, targets: dict[str, Target]) -> None:
+        """Take over `network`, emptied of the parameters that `genotype` writes (see `compile_phenotype`)."""
+        super().__init__()
+        with torch.no_grad():
+            written = genotype.express()
+        _check_expressed(genotype, written, targets)
+        self.targets = {name: target for name, target in targets.items() if name in written}
+        #: Every name of each expressed tensor in the network, its own first: tied parameters have several.
+        self.names_of = {name: aliases(network, name) for name in written}
+        for names in self.names_of.values():
+            for alias in names:
+                _owner(network, alias).register_parameter(alias.rpartition(".")[2], None)
+        self.network = network
+        self.genotype = genotype.train(network.training)
+        self.training = network.training
+        self.samples = SampleCounter()
+        #: Lower precision (such as `torch.bfloat16`) for the network's arithmetic in training mode; the
+        #: weights are expressed and the output is returned in full precision all the same.
+        self.training_precision: torch.dtype | None = None
+        self._cache: _Cache | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The network's output on its own arguments, e.g. images (N, C, H, W) to logits (N, num_classes).
+
+        In eval mode without gradients the weights are expressed once, until a parameter changes.
+        """
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        weights = self._named(self._weights(_is_channels_last(first)))
+        if self.training and self.training_precision is not None and isinstance(first, Tensor):
+            with torch.autocast(first.device.type, self.training_precision):
+                output = functional_call(self.network, weights, args, kwargs)
+            output = output.float() if isinstance(output, Tensor) else output
+        else:
+            output = functional_call(self.network, weights, args, kwargs)
+        if isinstance(first, Tensor) and first.dim():
+            self.samples.count(first.shape[0], output)
+        return output
+
+    def weights(self) -> dict[str, Tensor]:
+        """The expressed tensors by name: fresh, with gradients, or in evaluation those of the last call.
+
+        In evaluation they are the ones that the next call runs on: copy them before changing them in place.
+        """
+        return self._weights(channels_last=False)
+
+    def _weights(self, channels_last: bool) -> dict[str, Tensor]:
+        """The same, in memory as the genotype wrote them where images are in channels-last order.
+
+        Otherwise each is contiguous: a convolution's output is in the order of its weight, and a network's
+        code may rely on that of its input.
+        """
+        if self.training or torch.is_grad_enabled():
+            return self._express(channels_last)
+        # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
+        # changes through `.data`, which is how search algorithms fill a network.
+        state = [*self.genotype.parameters(), *self.genotype.buffers()]
+        cache = self._cache
+        if cache is None or cache.channels_last != channels_last or not _equal(state, cache.state):
+            with torch.inference_mode(False), torch.no_grad():
+                copies = [tensor.detach().clone() for tensor in state]
+                cache = self._cache = _Cache(copies, channels_last, self._express(channels_last))
+        return cache.weights
+
+    def _express(self, channels_last: bool) -> dict[str, Tensor]:
+        written = self.genotype.express()
+        if not channels_last:
+            for name in written:  # in place, so that the memory of one serves the next
+                written[name] = written[name].contiguous()
+        return written
+
+    def materialize(self) -> nn.Module:
+        """The main network as a plain module with the weights copied in, free of the genotype."""
+        with torch.no_grad():
+            weights = {n: nn.Parameter(w.detach().clone()) for n, w in self._express(False).items()}
+        network = copy.deepcopy(self.network)
+        for alias, weight in self._named(weights).items():
+            _owner(network, alias).register_parameter(alias.rpartition(".")[2], cast(nn.Parameter, weight))
+        return network
+
+    def direct_parameters(self) -> list[nn.Parameter]:
+        """The main network's own parameters: those that no genotype writes."""
+        return list(self.network.parameters())
+
+    def held_at_zero(self) -> list[str]:
+        """Names of the biases that the genotype writes as constant zeros."""
+        with torch.enable_grad():
+            written = self.genotype.express()
+        biases = [name for name, target in self.targets.items() if target.is_bias]
+        return [n for n in biases if not written[n].requires_grad and not written[n].count_nonzero()]
+
+    def genes(self, scope: Scope | Literal["all"]) -> list[str]:
+        """Names of this phenotype's parameters that a search in `scope` varies; `all`: the direct ones, too.
+
+        Raises:
+            ConfigError: where the genotype has nothing in that scope.
+        """
+        names = [f"genotype.{name}" for name in self.genotype.genes("genotype" if scope == "all" else scope)]
+        if scope == "all":
+            names += [f"network.{name}" for name, _ in self.network.named_parameters()]
+        return [name for name in names if self.get_parameter(name).requires_grad]
+
+    def parameter_counts(self) -> ParameterCounts:
+        """How many numbers are trained, and what they are for."""
+        kernel = _trainable(self.genotype.parameters())
+        direct = _trainable(self.network.parameters())
+        return ParameterCounts(
+            total=kernel + direct,
+            kernel=kernel,
+            embedding=self._count_scope("embeddings"),
+            generator=self._count_scope("generator"),
+            direct=direct,
+        )
+
+    def _count_scope(self, scope: Scope) -> int:
+        try:
+            names = self.genotype.genes(scope)
+        except ConfigError:  # a genotype without such genes has none to count
+            return 0
+        return _trainable(self.genotype.get_parameter(name) for name in names)
+
+    def _named(self, weights: dict[str, Any]) -> dict[str, Any]:
+        """The tensors under all their names: each tied name gets the same tensor."""
+        return {alias: weights[name] for name, names in self.names_of.items() for alias in names}
+
+
+def compile_phenotype(
+    network: nn.Module,
+    expressed: Sequence[str],
+    genotype: type[Genotype],
+    options: Options | None = None,
+    *,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+) -> Phenotype:
+    """Compile a network and a genotype class into a phenotype. The network itself is left as it is.
+
+    With the `input_shape` (C, H, W) of one image, dense targets say which positions their inputs have.
+
+    Raises:
+        ConfigError: for patterns that select nothing, or nothing that can be expressed.
+        PluginError: for a genotype that does not write what it was asked to.
+    """
+    if not isinstance(network, nn.Module):
+        raise ConfigError(
+            "cannot compile the network", found=f"a {type(network).__name__}", allowed="a torch.nn.Module"
+        )
+    targets = find_targets(network, expressed)
+    if input_shape is not None:
+        targets = _with_positions(network, targets, input_shape)
+    generator = torch.Generator().manual_seed(seed)
+    written_by = genotype(genotype.Options() if options is None else options, targets, generator)
+    like = next(iter(targets.values())).initial
+    return Phenotype(copy.deepcopy(network), written_by.to(like.device, like.dtype), targets)
+
+
+def _is_channels_last(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.dim() == 4
+        and value.is_contiguous(memory_format=torch.channels_last)
+        and not value.is_contiguous()
+    )
+
+
+def _with_positions(
+    network: nn.Module, targets: dict[str, Target], input_shape: Sequence[int]
+) -> dict[str, Target]:
+    owners = {name: name.rpartition(".")[0] for name, target in targets.items() if target.kind == "dense"}
+    if not owners:
+        return targets
+    shapes = image_positions(network, input_shape, list(owners.values()))
+    return {name: replace(target, image=shapes.get(owners.get(name, ""))) for name, target in targets.items()}
+
+
+def _owner(network: nn.Module, parameter_name: str) -> nn.Module:
+    return network.get_submodule(parameter_name.rpartition(".")[0])
+
+
+def _trainable(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+
+
+def _equal(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
+    return len(left) == len(right) and all(
+        a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def _check_expressed(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> None:
+    """Raise a PluginError where the tensors written are not the targets."""
+    attempted = f"cannot compile with the genotype {genotype.name}"
+    kinds = {type(value).__name__ for value in written.values()} if isinstance(written, dict) else set()
+    if not isinstance(written, dict) or not all(isinstance(tensor, Tensor) for tensor in written.values()):
+        raise PluginError(
+            attempted,
+            found=f"express() returned {type(written).__name__} of {listed(kinds)}",
+            allowed="a dict of tensors by target name",
+        )
+    if unknown := sorted(set(written) - set(targets)):
+        raise PluginError(
+            attempted, found=f"it wrote {unknown[0]!r}, which is no target", allowed=", ".join(targets)
+        )
+    for name, target in targets.items():
+        if name not in written:
+            if target.is_bias:
+                continue
+            raise PluginError(
+                attempted,
+                found=f"it wrote nothing for {name!r}",
+                allowed="express() writes every weight target",
+            )
+        if tuple(written[name].shape) != target.shape:
+            raise PluginError(
+                attempted,
+                found=f"it wrote shape {tuple(written[name].shape)} for {name!r}",
+                allowed=str(target.shape),
+            )

@@ -1,0 +1,1 @@
+"""Finding, loading, isolating and checking plugins, and the skeletons of new ones."""

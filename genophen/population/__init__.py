@@ -1,0 +1,1 @@
+"""Many weight sets of one network at once."""

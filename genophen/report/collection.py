@@ -1,0 +1,258 @@
+"""The runs of a report: each with its status, what it recorded, and the group that it belongs to."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from genophen.compare.groups import group_name
+from genophen.compare.records import Run, read_record, read_rows, read_run, why_without_result
+from genophen.config.config import PluginLookup
+from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
+from genophen.storage.records import Environment, MetricsRow, Result
+from genophen.storage.rundir import RunDirectory, is_locked
+from genophen.sweep.file import Published, Row, read_sweep
+
+#: With these a run counts: it came to its end and its test images were looked at.
+RANKED = ("completed", "stopped-early")
+
+
+@dataclass(frozen=True)
+class ReportRun:
+    """One run as its directory tells. `status` is that of `result.json`, or running, failed, unfinished,
+    or not run; `note` says more where there is more to say."""
+
+    directory: Path
+    seed: int | None
+    status: str
+    note: str = ""
+    #: All that its result depends on, by dotted key, less the seed.
+    settings: dict[str, Any] = field(default_factory=dict)
+    config: str = ""
+    result: Result | None = None
+    environment: Environment | None = None
+    rows: Sequence[MetricsRow] = ()
+    #: The sweep and the row that it belongs to; a run that was given by itself has none.
+    sweep: Path | None = None
+    row: Row | None = None
+
+    @property
+    def ranked(self) -> bool:
+        return self.status in RANKED
+
+    @property
+    def validation_accuracy(self) -> float:
+        """Of the best round; below any other where no round is recorded."""
+        return max((row.validation_accuracy for row in self.rows), default=-1.0)
+
+
+@dataclass(frozen=True)
+class ReportGroup:
+    """The runs of one row of a sweep, or of one setting under several seeds."""
+
+    name: str
+    runs: tuple[ReportRun, ...]
+
+    @property
+    def ranked(self) -> list[ReportRun]:
+        return [run for run in self.runs if run.ranked]
+
+    @property
+    def test_accuracies(self) -> list[float]:
+        found = [run.result.test_accuracy for run in self.ranked if run.result is not None]
+        return [accuracy for accuracy in found if accuracy is not None]
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """Mean over the seeds that count; None where none does."""
+        return statistics.fmean(self.test_accuracies) if self.test_accuracies else None
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over seeds; None for a single one."""
+        return statistics.stdev(self.test_accuracies) if len(self.test_accuracies) > 1 else None
+
+    @property
+    def seconds(self) -> float:
+        """Mean over the seeds that count."""
+        return statistics.fmean(run.result.wall_seconds for run in self.ranked if run.result is not None)
+
+    @property
+    def result(self) -> Result | None:
+        """That of the first run that counts, for what all of them have in common."""
+        return next((run.result for run in self.ranked), None)
+
+    @property
+    def published(self) -> Published:
+        row = self.runs[0].row
+        return Published() if row is None else row.published
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a report is about: groups of runs, and folders of which nothing can be shown, with the reason."""
+
+    title: str
+    groups: list[ReportGroup]
+    damaged: list[tuple[Path, str]]
+    #: Whether a process trains in one of the folders now.
+    running: bool
+
+    @property
+    def runs(self) -> list[ReportRun]:
+        return [run for group in self.groups for run in group.runs]
+
+    @property
+    def best(self) -> ReportRun | None:
+        """The run that did best on the validation images, of those that count."""
+        ranked = [run for run in self.runs if run.ranked]
+        return max(ranked, key=lambda run: run.validation_accuracy, default=None)
+
+
+def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Collection:
+    """The runs in the folders of runs and sweeps, each run once, in the order given.
+
+    A folder that cannot be used is listed with the reason, and the others are read all the same.
+
+    Raises:
+        GenophenError: where no run is left; it is the first folder's.
+    """
+    runs: dict[Path, ReportRun] = {}
+    damaged: dict[Path, str] = {}
+    titles, errors = [], []
+    for directory in directories:
+        try:
+            title, found = _read_folder(directory, plugins)
+        except GenophenError as error:
+            damaged[directory] = reason_of(error)
+            errors.append(error)
+            continue
+        titles.append(title)
+        damaged |= {run.directory: run.note for run in found if run.status == "unreadable"}
+        for run in found:
+            if run.status != "unreadable":
+                runs.setdefault(run.directory.resolve(), run)
+    if not runs:
+        raise errors[0] if errors else _nothing(damaged)
+    title = titles[0] if len(titles) == 1 else f"{len(runs)} runs"
+    running = any(is_locked(directory) for directory in directories)
+    running = running or any(run.status == "running" for run in runs.values())
+    return Collection(title, _grouped(list(runs.values())), list(damaged.items()), running)
+
+
+def _nothing(damaged: Mapping[Path, str]) -> DamagedError:
+    folder, reason = next(iter(damaged.items()))
+    more = f"; and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    return DamagedError(
+        "cannot write a report: no run can be read",
+        found=f"{folder}: {reason}{more}",
+        next_step="restore the files from a copy, or give the folders of other runs",
+    )
+
+
+def _read_folder(directory: Path, plugins: PluginLookup) -> tuple[str, list[ReportRun]]:
+    """A title, and the runs of a run directory or of a sweep's folder."""
+    name = directory.resolve().name
+    if (directory / "sweep.toml").is_file():
+        try:
+            sweep = read_sweep(directory / "sweep.toml")
+        except GenophenError as error:
+            # The trials are run directories like any others, and can be shown without their rows.
+            unreadable = ReportRun(directory / "sweep.toml", None, "unreadable", reason_of(error))
+            folders = sorted(file.parent for file in directory.glob("trials/*/config.toml"))
+            return name, [unreadable, *(_tried(folder, None, plugins) for folder in folders)]
+        return sweep.title, [
+            replace(_trial(directory, row, seed, plugins), sweep=directory, row=row)
+            for row in sweep.rows
+            for seed in row.seeds
+        ]
+    if (directory / "config.toml").is_file():
+        return name, [_tried(directory, None, plugins)]
+    raise ConfigError(
+        f"cannot report on {directory}",
+        found="neither config.toml nor sweep.toml in it" if directory.is_dir() else "no such folder",
+        allowed="run directories, and folders that `genophen sweep --out` made",
+        next_step="give the folder that `genophen run` or `genophen sweep` wrote to",
+    )
+
+
+def _trial(directory: Path, row: Row, seed: int, plugins: PluginLookup) -> ReportRun:
+    """A run of a sweep, which may not have begun."""
+    folder = directory / "trials" / row.trial_name(seed)
+    if (folder / "config.toml").is_file():
+        return _tried(folder, seed, plugins)
+    status, _, note = why_without_result(folder).partition(": ")
+    return ReportRun(folder, seed, status, note)
+
+
+def _tried(directory: Path, seed: int | None, plugins: PluginLookup) -> ReportRun:
+    """A run, or in its place one that cannot be read, with the reason."""
+    try:
+        return _read(directory, plugins)
+    except GenophenError as error:
+        return ReportRun(directory, seed, "unreadable", reason_of(error))
+    except (OSError, UnicodeDecodeError) as error:
+        return ReportRun(directory, seed, "unreadable", one_line(str(error)))
+
+
+def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
+    """A run with all that it recorded so far.
+
+    Raises:
+        GenophenError: for records that are not what genophen writes.
+    """
+    files = RunDirectory(directory)
+    found = read_run(directory, plugins)
+    result = read_record(files.result, Result) if files.result.exists() else None
+    status, _, note = ("", "", "") if isinstance(found, Run) else found.reason.partition(": ")
+    if is_locked(directory):
+        status, result = "running", None
+    elif result is not None:
+        status, note = result.status, result.stop_reason or ""
+    elif status == "unfinished":
+        note = "it was killed; genophen resume goes on with it"
+    return ReportRun(
+        directory,
+        found.seed,
+        status,
+        note,
+        found.settings or {},
+        files.config.read_text(encoding="utf-8"),
+        result,
+        read_record(files.environment, Environment) if files.environment.exists() else None,
+        read_rows(files.metrics, MetricsRow, growing=True) if files.metrics.exists() else (),
+    )
+
+
+def reason_of(error: GenophenError) -> str:
+    """An error in one line."""
+    problems = [str(problem) for problem in getattr(error, "problems", ())]
+    return one_line("; ".join(part for part in (error.attempted, error.found, *problems[:3]) if part))
+
+
+def _grouped(runs: Sequence[ReportRun]) -> list[ReportGroup]:
+    """Runs in groups: by the row of their sweep, or by equal settings."""
+    members: dict[object, list[ReportRun]] = {}
+    for run in runs:
+        if run.sweep is not None and run.row is not None:
+            key: object = (run.sweep.resolve(), run.row.name)
+        else:
+            key = repr(sorted(run.settings.items()))
+        members.setdefault(key, []).append(run)
+    every = [found[0].settings for found in members.values() if found[0].settings]
+    names = [_name(found[0], every) for found in members.values()]
+    return [
+        ReportGroup(f"{name} ({_place(found[0])})" if names.count(name) > 1 else name, tuple(found))
+        for name, found in zip(names, members.values(), strict=True)
+    ]
+
+
+def _name(run: ReportRun, every: Sequence[dict[str, Any]]) -> str:
+    return one_line(run.row.name if run.row is not None else group_name(run.settings, every)) or "runs"
+
+
+def _place(run: ReportRun) -> str:
+    return one_line(str(run.sweep or run.directory))

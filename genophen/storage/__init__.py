@@ -1,0 +1,1 @@
+"""What stays on disk: run directory, checkpoints, files, records, environment."""

@@ -1,0 +1,1 @@
+"""Many runs from one file, their table, and published results."""

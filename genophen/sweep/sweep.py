@@ -1,0 +1,211 @@
+"""Sweeps: many runs from one sweep file, continued where they were interrupted."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from genophen.config.config import Config, PluginLookup, differences, resolve_config
+from genophen.config.toml import read_toml, write_toml
+from genophen.contracts.executor import Executor, Outcome, Task
+from genophen.errors import ConfigError, listed, unknown_name
+from genophen.plugins.loading import load_plugins
+from genophen.storage.checkpoint import canonical_json, write_file
+from genophen.storage.records import read_json, read_result
+from genophen.storage.rundir import RunDirectory
+from genophen.sweep.file import Row, Sweep, merged
+from genophen.training.resume import resume_run
+from genophen.training.start import run_config
+
+#: In a trial's folder: how its last attempt failed.
+FAILURE = "failure.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep."""
+
+    row: Row
+    seed: int
+    config: Config
+    directory: Path
+
+    def result(self) -> dict[str, Any] | None:
+        """The trial's `result.json` once it is over; None before."""
+        return RunDirectory(self.directory).finished()
+
+    def failure(self) -> str:
+        """Why the trial ended without a result the last time it was run; empty where it did not."""
+        return "" if self.result() is not None else read_failure(self.directory)
+
+    def signal(self) -> int:
+        """The number of the signal that interrupted the trial."""
+        return int(read_result(self.directory / "result.json")["signal"])
+
+    def settings(self) -> dict[str, Any]:
+        """The settings that a result depends on, by dotted key."""
+        return self.config.settings()
+
+
+def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
+    """All trials of a sweep, row by row.
+
+    Raises:
+        ConfigError: for rows whose config cannot be used, with every mistake in them.
+    """
+    trials, problems = [], []
+    for row in sweep.rows:
+        try:
+            for seed in row.seeds:
+                tables = merged(row.tables, {"training": {"seed": seed}})
+                config = resolve_config(tables, plugins, f"of row {row.name!r}")
+                trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+        except ConfigError as error:
+            problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
+    if problems:
+        raise ConfigError(f"cannot use the sweep {sweep.name}", problems=problems)
+    places = [trial.directory for trial in trials]
+    if twice := {place.name for place in places if places.count(place) > 1}:
+        raise ConfigError("cannot plan the sweep", found=f"two trials would share {', '.join(sorted(twice))}")
+    return trials
+
+
+def select(trials: Sequence[Trial], only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Trial]:
+    """The trials of the rows and seeds named; all rows, all seeds, where none is named.
+
+    Raises:
+        ConfigError: for a row or a seed that no trial has.
+    """
+    names = list(dict.fromkeys(trial.row.name for trial in trials))
+    for name in only:
+        if name not in names:
+            raise ConfigError(f"cannot run the row {name!r}", **unknown_name("row", names, name))
+    every = {trial.seed for trial in trials}
+    for seed in seeds:
+        if seed not in every:
+            raise ConfigError(
+                f"cannot run the seed {seed}", found="no row has it", allowed=listed(map(str, sorted(every)))
+            )
+    return [
+        trial
+        for trial in trials
+        if (not only or trial.row.name in only) and (not seeds or trial.seed in seeds)
+    ]
+
+
+def run_sweep(
+    sweep: Sweep,
+    trials: Sequence[Trial],
+    out: Path,
+    executor: Executor,
+    plugin_files: Sequence[Path],
+    on_outcome: Callable[[Trial, Outcome], None],
+) -> int:
+    """Run those trials that are not over yet; the number of the signal that interrupted them, or 0.
+
+    Raises:
+        ConfigError: where `out` holds a trial that was run with other settings, or another sweep is at work.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"cannot run a sweep in {out}", found="another sweep is at work there", next_step="wait for it"
+        ) from None
+    with lock:
+        rows = {
+            row.name: {
+                **_unseeded(row.tables),
+                "seeds": list(row.seeds),
+                "published": row.published.model_dump(),
+            }
+            for row in sweep.rows
+        }
+        saved = write_toml({"name": sweep.name, "title": sweep.title, "rows": rows})
+        (out / "sweep.toml").write_text(saved, encoding="utf-8")
+        todo = {trial.directory.name: trial for trial in _unfinished(trials, plugin_files)}
+        files = [str(file) for file in plugin_files]
+        tasks = [
+            Task(name, run_trial, (trial.config.to_toml(), str(trial.directory), files))
+            for name, trial in todo.items()
+        ]
+        try:
+            with closing(executor.run(tasks)) as outcomes:
+                for outcome in outcomes:
+                    if outcome.error:
+                        _record_failure(todo[outcome.task.name].directory, outcome.error)
+                    on_outcome(todo[outcome.task.name], outcome)
+                    if outcome.value == "interrupted":
+                        return todo[outcome.task.name].signal()
+        except KeyboardInterrupt:
+            return signal.SIGINT
+    return 0
+
+
+def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
+    """A row's tables less the base config's seed, which a sweep file has under `seeds`."""
+    copied = merged(tables, {})
+    copied.get("training", {}).pop("seed", None)
+    return copied
+
+
+def read_failure(directory: Path) -> str:
+    """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
+    try:
+        return str(read_json(directory / FAILURE)["error"])
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{FAILURE} cannot be read"
+
+
+def _record_failure(directory: Path, error: str) -> None:
+    """Keep an error until the trial is run again, so that later tables list it."""
+    with suppress(OSError):  # a full disk is not to end the other trials
+        directory.mkdir(parents=True, exist_ok=True)
+        write_file(directory / FAILURE, canonical_json({"error": error}))
+
+
+def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:
+    """Train one trial, from its last checkpoint if it has one, in whatever process this is; its status."""
+    plugins = load_plugins([Path(file) for file in plugin_files])
+    config = resolve_config(tomllib.loads(config_toml), plugins, f"of {directory}")
+    run = RunDirectory(Path(directory))
+    if run.config.is_file():
+        result = resume_run(run, config, plugins)
+    else:
+        _, result = run_config(config, plugins, run.path.name, run.path)
+    return str(result["status"])
+
+
+def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterator[Trial]:
+    """The trials still to be run or to be gone on with."""
+    plugins = load_plugins(plugin_files)
+    for trial in trials:
+        if (trial.directory / "config.toml").is_file():
+            _check_same_settings(trial, plugins)
+        elif trial.directory.exists():
+            shutil.rmtree(trial.directory)  # killed before it had a config
+        if trial.result() is None:
+            yield trial
+
+
+def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
+    run = RunDirectory.open(trial.directory)
+    earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
+    if different := differences(earlier.settings(), trial.settings()):
+        raise ConfigError(
+            f"cannot continue the sweep: {trial.directory} was run with other settings",
+            problems=different,
+            next_step="choose another --out, or delete that folder to run it again",
+        )

@@ -1,0 +1,177 @@
+"""The table that a sweep ends in: one line a row, over seeds, as text, Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genophen.errors import one_line
+from genophen.storage.records import read_environment
+from genophen.sweep.file import Row
+from genophen.sweep.sweep import Trial
+
+#: Key in JSON and CSV, heading, and how a value is shown.
+COLUMNS: list[tuple[str, str]] = [
+    ("model", "Model"),
+    ("test_accuracy_mean", "Test accuracy"),
+    ("test_accuracy_std", "Std"),
+    ("seeds", "Seeds"),
+    ("kernel_parameters", "Kernel parameters"),
+    ("total_parameters", "Total parameters"),
+    ("seconds_mean", "Seconds"),
+    ("reported_test_accuracy", "Published"),
+    ("reported_kernel_parameters", "Published kernel parameters"),
+    ("status", "Status"),
+]
+
+
+def sweep_rows(
+    rows: Sequence[Row],
+    trials: Sequence[Trial],
+    failures: Mapping[str, str],
+    earlier: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """One line a row: mean and standard deviation over the seeds that are done, and what was published.
+
+    `failures` has the error of each trial that ended without a result just now, by its folder's name; those
+    of earlier sittings are on record in the folders. A trial that failed or diverged counts in no mean.
+    Trials of an `earlier` table of the same sweep are taken over where they have not been run again.
+    """
+    kept = {line["model"]: line.get("trials", []) for line in earlier}
+    return [
+        _line(
+            row, [trial for trial in trials if trial.row.name == row.name], failures, kept.get(row.name, [])
+        )
+        for row in rows
+    ]
+
+
+def _line(
+    row: Row, trials: Sequence[Trial], failures: Mapping[str, str], earlier: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    records = {record["seed"]: dict(record) for record in earlier}
+    problems = {}
+    for trial in trials:
+        result = trial.result()
+        if trial.directory.name in failures:
+            problems[trial.seed] = failures[trial.directory.name]
+        elif result is not None and result["test_accuracy"] is None:
+            problems[trial.seed] = str(result["status"])
+        elif result is not None:
+            records[trial.seed] = _record(trial, result)
+        elif failure := trial.failure():
+            problems[trial.seed] = failure
+    done = [records[seed] for seed in sorted(records)]
+    accuracies = [record["test_accuracy"] for record in done]
+    return {
+        "model": row.name,
+        "test_accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
+        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "seeds": [record["seed"] for record in done],
+        "kernel_parameters": done[0]["parameters"]["kernel"] if done else None,
+        "total_parameters": done[0]["parameters"]["total"] if done else None,
+        "seconds_mean": statistics.fmean(record["wall_seconds"] for record in done) if done else None,
+        "reported_test_accuracy": row.published.test_accuracy,
+        "reported_kernel_parameters": row.published.kernel_parameters,
+        "erratum": row.published.erratum,
+        "status": _status(len(done), len(row.seeds), problems),
+        "problems": {str(seed): text for seed, text in sorted(problems.items())},
+        "trials": done,
+    }
+
+
+def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table keeps of one trial."""
+    keys = (
+        "test_accuracy",
+        "validation_accuracy",
+        "best_round",
+        "rounds",
+        "parameters",
+        "sample_evaluations",
+        "backward_samples",
+        "wall_seconds",
+    )
+    return {
+        "seed": trial.seed,
+        **{key: result[key] for key in keys},
+        "images": _images(trial),
+        "settings": trial.settings(),
+    }
+
+
+def _images(trial: Trial) -> dict[str, int] | None:
+    """How many images each split had, from the trial's `environment.json`; None where it does not say."""
+    try:
+        dataset = read_environment(trial.directory / "environment.json")["dataset"]
+    except (OSError, ValueError):
+        return None
+    images: dict[str, int] | None = dataset.get("images")
+    return images
+
+
+def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:
+    if problems:
+        seeds = ", ".join(f"seed {seed}: {text}" for seed, text in sorted(problems.items()))
+        return f"{done} of {planned} done; {seeds}"
+    if not done:
+        return "not run"
+    return "done" if done == planned else f"{done} of {planned} done"
+
+
+def shown(key: str, value: Any) -> str:
+    """A value as text: fractions as percentages, counts with separators, nothing for None."""
+    if value is None:
+        return ""
+    if "accuracy" in key:
+        return f"{value:.2%}"
+    if key == "seconds_mean":
+        return f"{value:,.0f}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else one_line(str(value))
+
+
+def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table in Markdown, with a note under it for each erratum."""
+    head = [f"| {' | '.join(title for _, title in COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    body = [f"| {' | '.join(_cell(line, key) for key, _ in COLUMNS)} |" for line in lines]
+    errata = [f"\\* {line['model']}: {line['erratum']}." for line in lines if line["erratum"]]
+    notes = "".join(f"\n{erratum}\n" for erratum in errata)
+    return "\n".join([*head, *body]) + "\n" + notes
+
+
+def _cell(line: Mapping[str, Any], key: str) -> str:
+    mark = "\\*" if key == "reported_kernel_parameters" and line["erratum"] else ""
+    return shown(key, line[key]).replace("|", "\\|") + mark
+
+
+def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table in aligned columns."""
+    cells = [[title for _, title in COLUMNS]] + [
+        [shown(key, line[key]) for key, _ in COLUMNS] for line in lines
+    ]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, each column as wide as its widest."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+
+
+def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
+    """The table as CSV, numbers unrounded."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([key for key, _ in COLUMNS])
+    for line in lines:
+        writer.writerow(
+            [" ".join(map(str, v)) if isinstance(v := line[key], list) else v for key, _ in COLUMNS]
+        )
+    return out.getvalue()

@@ -1,0 +1,263 @@
+"""The training loop: steps and rounds, validation, and what ends a run."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import torch
+
+from genophen.contracts.optimizer import Context, Metrics, Optimizer
+from genophen.contracts.reporter import Reporter, RunInfo
+from genophen.errors import PluginError, one_line
+from genophen.storage.rundir import RunDirectory, load_state
+from genophen.training.experiment import Evaluation, Experiment
+from genophen.training.progress import not_finite
+from genophen.training.seeds import derive_seed, seed_global_generators
+from genophen.training.signals import StopSignal
+from genophen.training.state import TrainingState
+
+
+class Loop:
+    """One run: its objects, its state, and who is told of it."""
+
+    def __init__(self, experiment: Experiment, run: RunDirectory, reporters: Sequence[Reporter]) -> None:
+        self.experiment, self.run_directory, self.reporters = experiment, run, reporters
+        self.config, self.phenotype = experiment.config, experiment.phenotype
+        training = self.config.training
+        seed_global_generators(training.seed)
+        plugin = experiment.plugins.get("optimizer", self.config.optimizer.name)
+        self.blame = partial(experiment.plugins.blame, "optimizer", plugin.name)
+        generator = torch.Generator().manual_seed(derive_seed(training.seed, "optimizer"))
+        batches = experiment.train_batches()
+        context = Context(
+            phenotype=self.phenotype,
+            batches=batches,
+            train_images=experiment.batches("train"),
+            data=experiment.data,
+            readout=experiment.architecture.readout,
+            training=training,
+            total_rounds=training.rounds,
+            generator=generator,
+        )
+        with self.blame():
+            self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
+            self.optimizer.setup(context)
+        self.state = TrainingState(
+            run=run,
+            config=self.config,
+            phenotype=self.phenotype,
+            optimizer=self.optimizer,
+            batches=batches,
+            generator=generator,
+            blame=self.blame,
+        )
+        self.progress = self.state.progress
+        steps = getattr(self.optimizer, "steps_per_round", "not set")
+        if not isinstance(steps, int) or steps < 1:
+            raise PluginError(
+                f"cannot use the optimizer {plugin.name}",
+                found=f"steps_per_round is {steps}",
+                allowed="a whole number from 1, set by setup()",
+            )
+
+    def info(self) -> RunInfo:
+        splits = ("train", "validation", "test")
+        return RunInfo(
+            directory=self.run_directory.path,
+            architecture=self.config.architecture.name,
+            genotype=self.config.genotype.name,
+            optimizer=self.config.optimizer.name,
+            dataset=self.config.dataset.name,
+            device=str(self.experiment.device),
+            total_rounds=self.config.training.rounds,
+            steps_per_round=self.optimizer.steps_per_round,
+            parameters=self.parameters(),
+            images={name: len(self.experiment.split(name)) for name in splits},
+            rounds_done=max(0, self.progress.round),
+            steps_done=len(self.progress.losses),
+            best_accuracy=self.progress.best.accuracy if self.progress.best_round >= 0 else None,
+        )
+
+    def parameters(self) -> dict[str, int]:
+        counts = asdict(self.phenotype.parameter_counts())
+        searched = counts["total"] if self.optimizer.searched is None else self.optimizer.searched
+        return {**counts, "searched": searched}
+
+    def derived(self) -> dict[str, Any]:
+        """Settings that were left open, by dotted key, with what the optimizer put in their place."""
+        prefix = f"optimizer.{self.config.optimizer.name}"
+        return {f"{prefix}.{key}": value for key, value in self.optimizer.derived.items()}
+
+    def run(self, stop_signal: StopSignal) -> None:
+        """Train until all rounds are done or something ends the run.
+
+        Every end is saved but divergence, and an interruption in the middle of a step: what a step has half
+        done would not go on to the bit, so that the last checkpoint stays.
+        """
+        try:
+            self._train(stop_signal)
+        except KeyboardInterrupt:  # raised by a plugin: the user's own is noted
+            self._interrupt(signal.SIGINT, "KeyboardInterrupt in a step")
+        except PluginError as error:
+            # Whoever signals a whole process group ends a plugin's helpers, too.
+            if not stop_signal.number:
+                raise
+            self._interrupt(stop_signal.number, one_line(f"signal {stop_signal.number}; {error.found}"))
+
+    def _train(self, stop_signal: StopSignal) -> None:
+        progress = self.progress
+        if progress.round < 0:
+            self._end_round()  # round 0: the start
+        while not progress.status and progress.round < self.config.training.rounds:
+            if progress.round and not progress.losses and (budget := self._used_up()):
+                progress.stop("completed", budget)  # by what the end of the last round cost
+                break
+            self.phenotype.train()
+            self._take_steps(stop_signal)
+            if progress.status not in ("interrupted", "diverged"):
+                self._end_round()
+        progress.status = progress.status or "completed"
+        if progress.status != "diverged":
+            self._save()
+        self.state.write_best()
+
+    def _take_steps(self, stop_signal: StopSignal) -> None:
+        """The steps of one round that are left; a signal or a used-up budget ends it, and the run, early."""
+        progress = self.progress
+        while not progress.status:
+            stop_signal.hold()
+            if stop_signal.number:
+                self._interrupt(stop_signal.number, f"signal {stop_signal.number}")
+            elif progress.losses and (budget := self._used_up()):
+                progress.stop("completed", budget)
+            elif len(progress.losses) >= self.optimizer.steps_per_round:
+                return
+            else:
+                self._step()
+
+    def _interrupt(self, number: int, reason: str) -> None:
+        self.progress.signal = number
+        self.progress.stop("interrupted", reason)
+
+    def _used_up(self) -> str:
+        """The name of the budget that is used up; empty where none is."""
+        training = self.config.training
+        if 0 < training.max_sample_evaluations <= self.phenotype.samples.sample_evaluations:
+            return "max_sample_evaluations"
+        return "max_seconds" if 0 < training.max_seconds <= self.progress.seconds else ""
+
+    def _step(self) -> None:
+        progress = self.progress
+        with self.blame():
+            progress.last = self._checked(self.optimizer.step())
+        loss = progress.last.train_loss
+        progress.losses.append(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+        for reporter in self.reporters:
+            reporter.step()
+        if self.state.due():
+            self._save()
+
+    def _save(self) -> None:
+        """Save a checkpoint, or end the run where it has diverged: the last good checkpoint is to stay."""
+        if problem := not_finite(self.phenotype, self.progress.losses):
+            self.progress.stop("diverged", problem)
+        else:
+            self.state.save()
+
+    @staticmethod
+    def _checked(metrics: object) -> Metrics:
+        if not isinstance(metrics, Metrics):
+            raise TypeError(f"step() returned {type(metrics).__name__}, not genophen.Metrics")
+        return metrics
+
+    def _end_round(self) -> None:
+        """Measure, record, keep the best, and decide whether to go on."""
+        progress, run = self.progress, self.run_directory
+        progress.round += 1
+        train_seconds = time.monotonic() - progress.round_started if progress.losses else 0.0
+        with self.blame():
+            self.optimizer.finish_round()
+        problem = not_finite(self.phenotype, progress.losses)
+        validation = self.experiment.evaluate("validation")
+        row = self._row(validation)
+        run.append(run.metrics, row)
+        if problem or not math.isfinite(validation.loss):
+            progress.stop("diverged", problem or f"the validation loss is {validation.loss}")
+        elif not progress.note_best(validation, self.phenotype) and self._out_of_patience():
+            progress.stop(
+                "stopped-early", f"no better validation accuracy in {self.config.training.patience} rounds"
+            )
+        seconds = time.monotonic() - progress.round_started
+        timing = {
+            "round": progress.round,
+            "seconds": round(seconds, 3),
+            "train_seconds": round(train_seconds, 3),
+        }
+        run.append(run.timings, timing)
+        for reporter in self.reporters:
+            reporter.round(row, seconds)
+        progress.begin_round()
+        if progress.status != "diverged" and self.state.due():
+            self._save()
+
+    def _out_of_patience(self) -> bool:
+        patience, progress = self.config.training.patience, self.progress
+        waited = progress.round - progress.best_round
+        return 0 < patience <= waited and not self.optimizer.needs_all_rounds
+
+    def _row(self, validation: Evaluation) -> dict[str, Any]:
+        """A row of `metrics.jsonl`; numbers that are not finite become null."""
+        progress = self.progress
+        train_loss = learning_rate = None
+        extras: dict[str, float | torch.Tensor] = {}
+        if progress.last is not None:
+            losses = [float(loss) for loss in progress.losses]
+            train_loss = float(torch.tensor(losses, dtype=torch.float64).mean())
+            learning_rate, extras = progress.last.learning_rate, dict(progress.last.extras)
+        row = {
+            "round": progress.round,
+            "train_loss": _finite(train_loss),
+            "validation_loss": _finite(validation.loss),
+            "validation_accuracy": validation.accuracy,
+            "learning_rate": _finite(learning_rate),
+            "sample_evaluations": self.phenotype.samples.sample_evaluations,
+        }
+        return row | {name: _finite(value) for name, value in extras.items() if name not in row}
+
+    def result(self) -> dict[str, Any]:
+        """What `result.json` says; measures the test images where the run came to its end."""
+        progress, test_accuracy = self.progress, None
+        if progress.status in ("completed", "stopped-early"):
+            tensors, _ = self.run_directory.load_best()
+            load_state(self.phenotype, tensors, self.run_directory.best)
+            test_accuracy = self.experiment.evaluate("test").accuracy
+        config, samples = self.config, self.phenotype.samples
+        return {
+            "status": progress.status,
+            "stop_reason": progress.stop_reason or None,
+            "signal": progress.signal or None,
+            "architecture": config.architecture.name,
+            "genotype": config.genotype.name,
+            "optimizer": config.optimizer.name,
+            "dataset": config.dataset.name,
+            "seed": config.training.seed,
+            "rounds": max(0, progress.round),
+            "best_round": progress.best_round if progress.best_round >= 0 else None,
+            "validation_accuracy": progress.best.accuracy if progress.best_round >= 0 else None,
+            "test_accuracy": test_accuracy,
+            "parameters": self.parameters(),
+            "derived": self.derived(),
+            "sample_evaluations": samples.sample_evaluations,
+            "backward_samples": samples.backward_samples,
+            "wall_seconds": round(progress.seconds, 3),
+        }
+
+
+def _finite(value: float | torch.Tensor | None) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None

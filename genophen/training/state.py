@@ -1,0 +1,152 @@
+"""All that the next steps of a run depend on, and its checkpoints: when one is due, saving, restoring."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genophen.config.config import Config
+from genophen.contracts.optimizer import Optimizer
+from genophen.data.batches import TrainBatches
+from genophen.errors import DamagedError, GenophenError
+from genophen.phenotype.phenotype import Phenotype
+from genophen.storage.packing import pack, unpack
+from genophen.storage.rundir import RunDirectory, load_state
+from genophen.training.progress import Progress
+from genophen.training.seeds import global_generators, restore_global_generators
+
+#: Seconds between two checkpoints where the config says nothing, and the least multiple of a save's own
+#: duration, so that saving takes less than 2% of the time.
+CHECKPOINT_SECONDS = 30.0
+_SAVE_SHARE = 60
+
+
+@dataclass
+class TrainingState:
+    """The parts of a run that change, and the folder that they are saved in."""
+
+    run: RunDirectory
+    config: Config
+    phenotype: Phenotype
+    optimizer: Optimizer
+    batches: TrainBatches
+    generator: torch.Generator
+    #: Puts an exception down to the optimizer's plugin.
+    blame: Callable[[], AbstractContextManager[None]]
+    progress: Progress = field(default_factory=Progress)
+    _saved_at: float = field(default_factory=time.monotonic)
+    _save_seconds: float = 0.0
+    _written_best: int = -1
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        progress, training = self.progress, self.config.training
+        seconds, every = training.checkpoint_seconds, training.checkpoint_rounds
+        if every and not progress.losses and progress.round % every == 0:
+            return True
+        if seconds is None:
+            seconds = max(CHECKPOINT_SECONDS, _SAVE_SHARE * self._save_seconds)
+        return time.monotonic() - self._saved_at >= seconds
+
+    def save(self) -> None:
+        """Write a checkpoint, and the best weights beside it, unless this very state has been saved.
+
+        Raises:
+            GenophenError: where it cannot be written; the last checkpoint is as it was.
+            PluginError: where the optimizer's state cannot be saved.
+        """
+        started = time.monotonic()
+        name, checkpoints = self.progress.name, self.run.checkpoints
+        if name != checkpoints.current:
+            tensors, packed = self._packed()
+            values = {"format": 1, "round": self.progress.round, "state": packed}
+            values |= {"files": self.run.sizes(), "settings": self.config.settings()}
+            with self.run.writing(checkpoints.folder / name):
+                checkpoints.save(name, tensors, values)
+        self.write_best()
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def write_best(self) -> None:
+        """Bring `best/` up to date."""
+        progress = self.progress
+        if progress.best_tensors and progress.best_round != self._written_best:
+            values = {"round": progress.best_round, "validation_accuracy": progress.best.accuracy}
+            self.run.save_best(progress.best_tensors, values)
+            self._written_best = progress.best_round
+
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], source: Path) -> None:
+        """Take over what `save` wrote; `source` is the checkpoint's folder.
+
+        Raises:
+            DamagedError: where it is no state of this run.
+            PluginError: where the optimizer cannot take its own state.
+        """
+        try:
+            state, sizes = unpack(tensors, values["state"]), values["files"]
+            self.progress.load_state_dict(state["progress"])
+            self.batches.load_state_dict(state["batches"])
+            self.generator.set_state(state["generator"])
+            samples = self.phenotype.samples
+            samples.forward_samples, samples.backward_samples = state["samples"]
+            load_state(self.phenotype, state["phenotype"], source)
+            for name, buffer in state["other_buffers"].items():
+                self.phenotype.get_buffer(name).copy_(buffer)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise DamagedError(
+                f"cannot use the checkpoint {source}",
+                found=f"{type(error).__name__}: {error}",
+                allowed="a state that this version of genophen saved",
+                next_step="was it saved by another version, or has config.toml been changed since?",
+            ) from error
+        with self.blame():
+            self.optimizer.load_state_dict(state["optimizer"])
+        with self.run.writing(source):
+            self.run.checkpoints.follow(source.name)
+        self.run.cut_back(sizes)
+        self.write_best()  # a later round's may lie there, from before a crash
+        restore_global_generators(state["global"])
+
+    def check_space(self) -> None:
+        """Raise a GenophenError where the disk has less room than the run may need."""
+        tensors, _ = self._packed()
+        now = sum(tensor.nbytes for tensor in tensors.values())
+        weights = sum(tensor.nbytes for tensor in self.phenotype.state_dict().values())
+        # Before the first step neither the best weights nor (as with Adam's) two moments need be there. Two
+        # checkpoints are kept while the third is written; so it is with the best weights, one and one.
+        one_checkpoint = now + 3 * weights + 8 * self.batches.image_count
+        needed = 3 * one_checkpoint + 2 * weights + 1000 * self.config.training.rounds + 2**20
+        # What a resumed run has there already makes room for what replaces it.
+        free = shutil.disk_usage(self.run.path).free + self.run.replaceable_bytes()
+        if free < needed:
+            raise GenophenError(
+                f"cannot train in {self.run.path}",
+                found=f"{free / 2**20:,.1f} MiB are free on its disk",
+                allowed=f"about {needed / 2**20:,.1f} MiB, for checkpoints and metrics",
+                next_step="make room, or choose a place on another disk: --out DIR",
+            )
+
+    def _packed(self) -> tuple[dict[str, Tensor], Any]:
+        phenotype_state = self.phenotype.state_dict()
+        buffers = dict(self.phenotype.named_buffers())
+        with self.blame():
+            optimizer_state = self.optimizer.state_dict()
+        state = {
+            "progress": self.progress.state_dict(),
+            "phenotype": phenotype_state,
+            "other_buffers": {name: b for name, b in buffers.items() if name not in phenotype_state},
+            "samples": [self.phenotype.samples.forward_samples, self.phenotype.samples.backward_samples],
+            "batches": self.batches.state_dict(),
+            "generator": self.generator.get_state(),
+            "global": global_generators(),
+            "optimizer": optimizer_state,
+        }
+        return pack(state, "state")

@@ -1,0 +1,79 @@
+"""The best weights of a run, in objects that are built again from its config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genophen.config.config import Config
+from genophen.contracts.architecture import Architecture
+from genophen.errors import ConfigError
+from genophen.phenotype.phenotype import Phenotype
+from genophen.plugins.registry import Plugins
+from genophen.storage.records import read_environment
+from genophen.storage.rundir import RunDirectory, load_state
+from genophen.training.experiment import Experiment, Notify, assemble, build_phenotype
+
+
+def best_phenotype(
+    run: RunDirectory, config: Config, plugins: Plugins
+) -> tuple[Architecture, Phenotype, int]:
+    """Architecture and phenotype of a run at its best round, on the CPU in eval mode, and that round.
+
+    Raises:
+        DamagedError: for weights that are not as the run saved them.
+    """
+    tensors, values = run.load_best()
+    architecture, phenotype = build_phenotype(config, plugins)
+    load_state(phenotype, tensors, run.best)
+    return architecture, phenotype.eval(), values["round"]
+
+
+def best_experiment(
+    run: RunDirectory, config: Config, plugins: Plugins, notify: Notify
+) -> tuple[Experiment, int]:
+    """A run's experiment, data and all, at its best round, and that round.
+
+    Raises:
+        DamagedError: for weights that are not as the run saved them.
+        GenophenError: where the data cannot be had.
+    """
+    tensors, values = run.load_best()
+    experiment = assemble(config, plugins, notify)
+    load_state(experiment.phenotype, tensors, run.best)
+    return experiment, values["round"]
+
+
+def data_difference(run: RunDirectory, sha256: str) -> str:
+    """Why data with this SHA-256 may not be what a run was trained on; empty where it is."""
+    try:
+        trained_on = read_environment(run.environment)["dataset"]["sha256"]
+    except (OSError, ValueError):
+        return f"{run.environment} cannot be read: whether the data is the same is not known"
+    if trained_on != sha256:
+        return "The data set is not the one that this run was trained on (its SHA-256 differs)."
+    return ""
+
+
+def load_weights(phenotype: Phenotype, directory: Path) -> None:
+    """Put the best weights of the run in `directory` into a phenotype of the same shape.
+
+    Raises:
+        ConfigError: where there is no run, or one with other parameters.
+        DamagedError: where its files have been changed.
+    """
+    tensors, _ = RunDirectory.open(directory).load_best()
+    present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in phenotype.state_dict().items()}
+    different = sorted(
+        name for name in present.keys() | wanted.keys() if present.get(name) != wanted.get(name)
+    )
+    if different:
+        name = different[0]
+        raise ConfigError(
+            f"cannot start from the weights of {directory}",
+            found=f"{name} has shape {present.get(name, 'none: it is not there')}"
+            + (f" (and {len(different) - 1} more differ)" if len(different) > 1 else ""),
+            allowed=f"{wanted.get(name, 'no such parameter')}",
+            next_step="take a run of the same architecture, genotype and settings of both",
+        )
+    phenotype.load_state_dict(tensors)

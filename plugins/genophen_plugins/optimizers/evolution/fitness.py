@@ -1,0 +1,172 @@
+"""How good a candidate is: as it stands, or with a readout solved for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import genophen
+from genophen_plugins.optimizers.evolution.readout import (
+    RidgeRegression,
+    cross_validate,
+    find_readout,
+    sharpness,
+)
+from genophen_plugins.optimizers.evolution.svm import fit_svm
+
+#: Features held at a time: candidates beyond need their common part computed again.
+FEATURE_BYTES = 256 * 2**20
+
+
+class Fitness:
+    """Candidates with the readout that they have; higher is better. Can be sent to other processes."""
+
+    def __init__(self, context: genophen.Context, options: Any) -> None:
+        self._context: genophen.Context | None = context
+        self._options = options
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_context": None}  # other processes are sent the images that they need
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        """Images (N, C, H, W) and labels (N,) for one generation."""
+        assert self._context is not None
+        return self._context.batches.next()
+
+    def __call__(
+        self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
+    ) -> Tensor:
+        """Fitness (P,) of candidates (P, num_genes) on images that `draw` gave."""
+        if self.measure == "cross-entropy":
+            return -population.losses(candidates, images, labels)
+        outputs = population.logits(candidates, images)
+        return torch.stack([MEASURES[self.measure](each, labels) for each in outputs])
+
+    @property
+    def measure(self) -> str:
+        """What candidates are ranked by: `cross-entropy`, `squared-error` or `accuracy`."""
+        measure: str = self._options.fitness
+        return "cross-entropy" if measure == "auto" else measure
+
+    def as_loss(self, fitness: Tensor) -> Tensor:
+        """The training loss that a fitness stands for: the measure itself, or the share of errors."""
+        return 1 - fitness if self.measure == "accuracy" else -fitness
+
+    def finish(self, phenotype: genophen.Phenotype) -> None:
+        """Complete a phenotype that is to be measured."""
+
+
+class RidgeFitness(Fitness):
+    """Candidates judged by what a linear readout makes of their features, solved anew for each of them.
+
+    The readouts of a candidate are fitted to all folds of some training images but one, and judged on that
+    one. The images are drawn for each generation, without augmentation, and are the same for all candidates.
+    """
+
+    def __init__(self, context: genophen.Context, options: Any) -> None:
+        super().__init__(context, options)
+        available = len(context.train_images)
+        if options.ridge_images > available:
+            raise genophen.ConfigError(
+                "cannot draw the images for the ridge readout",
+                found=f"ridge_images = {options.ridge_images:,}",
+                allowed=f"up to {available:,}, the number of training images",
+            )
+        images, _ = context.train_images.take(torch.arange(2))
+        self._name = find_readout(context.phenotype, context.readout, images)
+        readout = context.phenotype.network.get_submodule(self._name)
+        assert isinstance(readout, nn.Linear)
+        self._shape = (readout.in_features, readout.out_features)
+        #: The phenotype's parameters that are solved, not searched.
+        self.solved = {f"network.{self._name}.weight", f"network.{self._name}.bias"}
+        if not self.solved <= {name for name, _ in context.phenotype.named_parameters()}:
+            raise genophen.ConfigError(
+                "cannot solve the readout in closed form",
+                found=f"the genotype writes {self._name}",
+                allowed="a readout among the direct parameters",
+                next_step="narrow the architecture's expressed(), or set readout = 'direct'",
+            )
+
+    def draw(self) -> tuple[Tensor, Tensor]:
+        assert self._context is not None
+        order = torch.randperm(len(self._context.train_images), generator=self._context.generator)
+        return self._context.train_images.take(order[: self._options.ridge_images])
+
+    @property
+    def measure(self) -> str:
+        """As for other readouts, but by default what the regression itself minimises.
+
+        The squared error tells candidates apart best: between two draws of images it agrees with itself,
+        where cross-entropy, which a few images dominate, hardly does.
+        """
+        return "squared-error" if self._options.fitness == "auto" else super().measure
+
+    def __call__(
+        self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
+    ) -> Tensor:
+        feature_bytes = 4 * len(images) * self._shape[0]
+        step = max(1, FEATURE_BYTES // feature_bytes)
+        fitness = []
+        for part in candidates.split(step):
+            for features in population.features(part, images, self._name):
+                fitness.append(self._judge(features, labels))
+        return torch.stack(fitness)
+
+    def finish(self, phenotype: genophen.Phenotype) -> None:
+        """Solve the readout on all training images and write it into the phenotype's layer."""
+        assert self._context is not None
+        readout = phenotype.network.get_submodule(self._name)
+        assert isinstance(readout, nn.Linear)
+        population = genophen.Population(phenotype, sorted(self.solved))
+        candidate = population.center()[None]
+        regression = RidgeRegression(*self._shape, readout.weight.device)
+        kept: list[tuple[Tensor, Tensor]] = []
+        for images, labels in self._context.train_images:
+            features = population.features(candidate, images, self._name)[0]
+            regression.add(features, labels)
+            if not kept or self._options.readout == "svm":
+                kept.append((features, labels))
+        solution = regression.solve(self._options.ridge_lambda)
+        if self._options.readout == "svm":
+            every = torch.cat([features for features, _ in kept]), torch.cat([labels for _, labels in kept])
+            solution = fit_svm(*every, solution, self._options.ridge_lambda)
+        solution = solution.sharpened(*kept[0])
+        with torch.no_grad():
+            readout.weight.copy_(solution.weight)
+            readout.bias.copy_(solution.bias)
+
+    def _judge(self, features: Tensor, labels: Tensor) -> Tensor:
+        """The fitness of one candidate's features (N, F)."""
+        options, classes = self._options, self._shape[1]
+        outputs = cross_validate(features, labels, classes, options.ridge_folds, options.ridge_lambda)
+        return judge(outputs, labels, self.measure)
+
+
+def judge(outputs: Tensor, labels: Tensor, measure: str) -> Tensor:
+    """How good a regression's outputs (N, K) on images that it has not seen are, a tensor of shape ()."""
+    if measure == "cross-entropy":
+        outputs = outputs * sharpness(outputs, labels)
+    return MEASURES[measure](outputs, labels)
+
+
+def _accuracy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """The share of right answers, a tensor of shape (); not a number where outputs (N, K) are not."""
+    share = (outputs.argmax(1) == labels).float().mean()
+    return share if bool(torch.isfinite(outputs).all()) else share * torch.nan
+
+
+def _squared_error(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Minus the squared distance of outputs (N, K) from one-hot labels, a mean over images."""
+    return -(outputs - F.one_hot(labels, outputs.shape[1])).square().sum(1).mean()
+
+
+def _cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Minus the cross-entropy of outputs (N, K)."""
+    return -F.cross_entropy(outputs, labels)
+
+
+#: Higher is better, each a tensor of shape ().
+MEASURES = {"cross-entropy": _cross_entropy, "squared-error": _squared_error, "accuracy": _accuracy}

@@ -1,0 +1,82 @@
+"""A population spread over Ray actors, on this machine or a cluster."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import genophen
+from genophen_plugins.optimizers.evolution.fitness import Fitness
+from genophen_plugins.ray_cluster import start_ray
+
+
+class Workers:
+    """Actors that each evaluate the same share of every generation.
+
+    An actor that dies is started again and does its share anew: which process computes a share does not
+    change its result.
+    """
+
+    def __init__(
+        self, phenotype: genophen.Phenotype, genes: list[str], fitness: Fitness, options: Any
+    ) -> None:
+        self._ray = start_ray(options.ray_address, "set num_workers = 0")
+        _send_by_value(self._ray, phenotype)
+        threads = max(1, (os.cpu_count() or 1) // options.num_workers)
+        block_bytes = options.memory_mb * 2**20
+        actor = self._ray.remote(
+            num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD"
+        )(_Worker)
+        # Kept: an actor that is started again needs it.
+        self._given = self._ray.put((phenotype, genes, fitness))
+        self._actors = [actor.remote(self._given, block_bytes, threads) for _ in range(options.num_workers)]
+
+    def evaluate(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        """Fitness (P,) of candidates (P, num_genes) on images (N, C, H, W), labels (N,)."""
+        shared = self._ray.put((images, labels))
+        parts = [part for part in candidates.tensor_split(len(self._actors)) if len(part)]
+        pending = [a.evaluate.remote(part, shared) for a, part in zip(self._actors, parts, strict=False)]
+        try:
+            return torch.cat(self._ray.get(pending)).to(images.device)
+        except self._ray.exceptions.RayTaskError as error:
+            raise error.cause from None
+
+    def process_ids(self) -> list[int]:
+        """The actors' process numbers."""
+        return list(self._ray.get([actor.process_id.remote() for actor in self._actors]))
+
+
+class _Worker:
+    def __init__(
+        self,
+        given: tuple[genophen.Phenotype, list[str], Fitness],
+        block_bytes: int,
+        threads: int,
+    ) -> None:
+        torch.set_num_threads(threads)
+        phenotype, genes, self._fitness = given
+        precision = phenotype.training_precision or torch.float32
+        self._population = genophen.Population(phenotype, genes, block_bytes=block_bytes, precision=precision)
+
+    def evaluate(self, candidates: Tensor, shared: tuple[Tensor, Tensor]) -> Tensor:
+        return self._fitness(self._population, candidates, *shared)
+
+    def process_id(self) -> int:
+        return os.getpid()
+
+
+def _send_by_value(ray: Any, phenotype: genophen.Phenotype) -> None:
+    """Have classes from single-file plugins sent along: other processes could not import them by name."""
+    for name in {type(module).__module__ for module in phenotype.modules()}:
+        module = sys.modules.get(name)
+        if module is not None and not _importable(name.partition(".")[0]):
+            ray.cloudpickle.register_pickle_by_value(module)
+
+
+def _importable(name: str) -> bool:
+    """Whether other processes find the module `name`; `importlib.util.find_spec` asks what is loaded here."""
+    return any(finder.find_spec(name, None) is not None for finder in sys.meta_path)

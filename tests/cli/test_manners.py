@@ -1,0 +1,278 @@
+"""Manners of the command: completion, examples, colours, what to do next, a newcomer's first mistakes."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from helpers import digits_tables
+
+import genophen
+from genophen.cli import main
+from genophen.cli.common import conclude
+from genophen.cli.completion import _changed
+from genophen.cli.examples import shipped_examples
+from genophen.config.toml import write_toml
+from genophen.plugins.loading import load_plugins
+from genophen.sweep.file import read_sweep
+from genophen.sweep.sweep import plan
+
+
+class Output:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]):
+    def call(*arguments: object) -> Output:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Output(int(caught.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def complete(command, monkeypatch: pytest.MonkeyPatch):
+    """The words that bash is offered for the last one of a line."""
+
+    def call(line: str) -> list[str]:
+        monkeypatch.setenv("_GENOPHEN_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        return command().out.split()
+
+    return call
+
+
+def test_commands_and_plugins_are_completed(complete) -> None:
+    assert complete("genophen ru") == ["plain,run"]
+    assert complete("genophen run x.toml --optimizer ad") == ["plain,adam", "plain,adamw"]
+    assert complete("genophen run x.toml --genotype h") == ["plain,hypernetwork"]
+    assert complete("genophen params x.toml --architecture vgg-block") == [
+        f"plain,vgg-block{number}" for number in (1, 2, 3)
+    ]
+    assert complete("genophen run x.toml --dataset di") == ["plain,digits"]
+    assert complete("genophen resume x --reporter c") == ["plain,console"]
+    assert complete("genophen plugins show mnist") == ["plain,mnist", "plain,mnist-cnn"]
+    assert complete("genophen examples di") == ["plain,digits"]
+
+
+def test_names_are_kept_until_other_plugins_are_installed(
+    complete, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert complete("genophen plugins show cp") == ["plain,cppn"]
+    kept = tmp_path / "cache" / "genophen" / "plugin-names.json"
+    kept.write_text(kept.read_text().replace('["cppn", "direct"', '["cpx"'))
+    assert complete("genophen plugins show cp") == ["plain,cpx"]  # nothing was loaded
+    monkeypatch.setenv("GENOPHEN_LOAD_PLUGINS", "cppn,direct")
+    assert complete("genophen plugins show cp") == ["plain,cppn"]
+    monkeypatch.setattr(sys.modules["genophen.cli.completion"], "_changed", lambda module: "later")
+    kept.write_text(kept.read_text().replace('"genotype": ["cppn"', '"genotype": ["cpx"'))
+    assert complete("genophen plugins show cp") == ["plain,cppn"]
+    kept.write_text("{ damaged")
+    assert complete("genophen plugins show cp") == ["plain,cppn"]
+
+
+def test_a_plugins_file_is_found_without_importing_it() -> None:
+    file = ROOT / "plugins" / "genophen_plugins" / "genotypes" / "cppn.py"
+    assert _changed("genophen_plugins.genotypes.cppn") == str(file.stat().st_mtime_ns)
+    assert _changed("no_such_package.module") == ""
+
+
+def test_run_directories_are_completed(complete) -> None:
+    for folder in ("runs/b", "runs/a", "other/c", "near"):
+        Path(folder).mkdir(parents=True)
+        Path(folder, "config.toml").touch()
+    Path("runs/sweep/trials").mkdir(parents=True)
+    Path("runs/sweep/sweep.toml").touch()
+    Path("runs/none").mkdir()
+    below = ["plain,runs/a", "plain,runs/b", "plain,runs/sweep"]
+    for name in ("resume", "evaluate", "compare", "report"):
+        assert complete(f"genophen {name} runs/") == below
+    assert complete("genophen resume ") == ["plain,near", *below]
+    assert complete("genophen evaluate other/") == ["plain,other/c"]
+    assert complete("genophen evaluate elsewhere/x") == ["dir,elsewhere/x"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_shells_code(command, shell: str) -> None:
+    output = command("completion", shell)
+    assert output.code == 0
+    assert f"_GENOPHEN_COMPLETE={shell}_complete" in output.out
+
+
+def test_examples_are_listed_with_a_line_each(command) -> None:
+    lines = command("examples").out.splitlines()
+    assert [line.split()[0] for line in lines] == [*shipped_examples()]
+    assert all(len(line) < 140 for line in lines)
+    assert "digits that come with scikit-learn" in next(line for line in lines if line.startswith("digits "))
+    listed = json.loads(command("examples", "--json").out)
+    assert {"name": "tables/table2_mnist", "description": "Table 2: MNIST"} in listed
+
+
+def test_examples_are_copied_with_their_base_and_never_overwrite(command) -> None:
+    output = command("examples", "tables/table2_mnist", "digits")
+    assert output.code == 0
+    copied = {str(file) for file in Path("examples").rglob("*.toml")}
+    assert copied == set(output.out.split())
+    assert copied == {"examples/tables/table2_mnist.toml", "examples/digits.toml", "examples/mnist.toml"}
+    assert Path("examples/digits.toml").read_bytes() == (ROOT / "examples" / "digits.toml").read_bytes()
+    sweep = read_sweep(Path("examples/tables/table2_mnist.toml"))
+    assert len(plan(sweep, Path("runs"), load_plugins())) >= len(sweep.rows) > 1
+
+    Path("examples/mnist.toml").write_text("# mine\n")
+    output = command("examples", "cifar_block1", "digits", "mnist")
+    assert output.code == 2
+    assert "examples/digits.toml, examples/mnist.toml: there already" in output.err
+    assert not Path("examples/cifar_block1.toml").exists()
+    command("examples", "tables/faithful/table7")  # on a base that is there
+    assert Path("examples/mnist.toml").read_text() == "# mine\n"
+
+    assert command("examples", "examples/digits.toml", "--out", "else/where").code == 0
+    assert Path("else/where/digits.toml").is_file()
+    assert "did you mean digits?" in command("examples", "digit").err
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("variables", "stream", "escapes", "colours"),
+    [
+        ({}, io.StringIO, False, False),
+        ({"FORCE_COLOR": "1"}, io.StringIO, False, False),
+        ({}, Terminal, True, True),
+        ({"NO_COLOR": "1"}, Terminal, True, False),
+        ({"TERM": "dumb"}, Terminal, False, False),
+    ],
+)
+def test_progress_heeds_terminal_and_colour(
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    stream: type[io.StringIO],
+    escapes: bool,
+    colours: bool,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "stderr", stream())
+    reporter = load_plugins().get("reporter", "console").cls()
+    counts = {"kernel": 1, "direct": 2, "total": 3}
+    images = {"train": 3, "validation": 1, "test": 1}
+    names = {"architecture": "a", "genotype": "g", "optimizer": "o", "dataset": "d", "device": "cpu"}
+    info = genophen.RunInfo(
+        **names, directory=Path("runs/x"), parameters=counts, images=images, total_rounds=1, steps_per_round=2
+    )
+    reporter.start(info)
+    reporter.step()
+    reporter.end({})
+    written = sys.stderr.getvalue()
+    assert "writing to runs/x" in written
+    assert ("\x1b[" in written) == escapes
+    assert ("\x1b[38;5;" in written) == colours
+
+
+RESULT = {
+    "status": "completed",
+    "stop_reason": None,
+    "rounds": 5,
+    "best_round": 4,
+    "wall_seconds": 1.0,
+    "validation_accuracy": 0.5,
+    "test_accuracy": 0.5,
+}
+
+
+def test_a_run_on_a_terminal_ends_with_what_to_do_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    def said(**changes: object) -> list[str]:
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert conclude({**RESULT, **changes}, Path("my run"), False, (Path("p.py"),)) == 0
+        return sys.stderr.getvalue().splitlines()
+
+    assert said() == [
+        "Next:",
+        "  genophen evaluate 'my run' --plugin p.py",
+        "  genophen report 'my run' --plugin p.py",
+        "  genophen resume 'my run' --rounds 10 --plugin p.py",
+    ]
+    assert len(said(status="stopped-early")) == 3
+    assert said(test_accuracy=None)[1].startswith("  genophen report")
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert conclude(RESULT, Path("r"), False) == 0
+    assert sys.stderr.getvalue() == ""
+
+
+@pytest.fixture
+def folder() -> None:
+    """What lies where a newcomer works."""
+    Path("digits.toml").write_text(write_toml(digits_tables()))
+    Path("mine/old").mkdir(parents=True)
+    Path("mine/old/config.toml").write_text(Path("digits.toml").read_text())
+    Path("swept").mkdir()
+    Path("swept/sweep.toml").touch()
+    Path("grid.toml").write_text('base = "digits.toml"\n[grid]\ntraining.rounds = [1, 2]\n')
+    Path("bracket.toml").write_text('[dataset\nname = "digits"\n')
+    Path("unquoted.toml").write_text("[dataset]\nname = digits\n")
+    Path("utf16.toml").write_text("[dataset]\n", encoding="utf-16")
+
+
+MISTAKES = {
+    "rn digits.toml": "did you mean run?",
+    "digits.toml": "next:    genophen run digits.toml",
+    "mine/old": "next:    genophen resume mine/old",
+    "train digits.toml": "allowed: compare, completion,",
+    "plugins adam": "next:    genophen plugins show adam",
+    "run digit.toml": "did you mean digits.toml?",
+    "run nowhere/x.toml": "`genophen examples` lists configs",
+    "run .": "name a file in it: bracket.toml, digits.toml, grid.toml",
+    "run swept/trials": "check the path",
+    "run mine/old": "`genophen run mine/old/config.toml` trains the same again",
+    "run bracket.toml": "next:    mend line 1: [dataset\n",
+    "run unquoted.toml": 'mend line 2: name = digits (text needs quotes: "...")',
+    "run utf16.toml": "found:   UTF-16\n",
+    "run grid.toml": "next:    genophen sweep grid.toml --out DIR",
+    "sweep digits.toml --out x": "next:    genophen run digits.toml; or a sweep file that names it",
+    "run digits.toml --rounds 3": "'--rounds'. Settings of the config: --set training.rounds=VALUE",
+    "run digits.toml --lr 3": "'--lr'. Settings of the config: --set training.rounds=10",
+    "run digits.toml --optimzer adam": "Did you mean",
+    "run digits.toml --set optimizer.lr=1": "allowed here: name; and optimizer.adam.KEY for learning_rate,",
+    "run digits.toml --set learning_rate=1": "did you mean optimizer.adam.learning_rate?",
+    "run digits.toml --set rounds=1": "did you mean training.rounds?",
+    "run digits.toml --genotype hyper": "did you mean hypernetwork?",
+    "run digits.toml --dataset image-folder": "--set 'dataset.image-folder.path=VALUE'",
+    "run digits.toml --device gpu": "found:   no such device\n",
+    "evaluate digits.toml": "it is a file\n  next:    genophen run digits.toml trains what it describes",
+    "evaluate mine": "name a run in it, such as mine/old",
+    "resume swept": "`genophen sweep swept/sweep.toml --out swept` goes on with it",
+}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_newcomers_mistake_says_what_was_meant(command, line: str) -> None:
+    output = command(*line.split())
+    assert output.code == 2
+    assert output.out == ""
+    assert MISTAKES[line] in output.err
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("before", "end"), [(b"\xef\xbb\xbf", b"\n"), (b"", b"\r\n"), (b"\xef\xbb\xbf", b"\r\n")]
+)
+def test_what_windows_editors_write_is_read(command, before: bytes, end: bytes) -> None:
+    Path("windows.toml").write_bytes(before + Path("digits.toml").read_bytes().replace(b"\n", end))
+    output = command("params", "windows.toml")
+    assert output.code == 0
+    assert "kernel          4,244" in output.out

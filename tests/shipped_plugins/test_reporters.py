@@ -1,0 +1,154 @@
+"""The reporters for TensorBoard and MLflow, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from helpers import digits_tables
+
+import genophen
+from genophen.cli import main
+from genophen.config.config import resolve_config
+from genophen.config.toml import write_toml
+from genophen.plugins.loading import load_plugins
+from genophen.training.resume import resume_run
+from genophen.training.start import run_config
+
+
+def train(out: Path, reporter: str, notes: list[str]) -> genophen.Run:
+    plugins = load_plugins()
+    config = resolve_config(digits_tables(), plugins, "of the test")
+    run_config(config, plugins, "x", out, [plugins.reporter(reporter, notes.append)])
+    return genophen.Run.load(out)
+
+
+def extend(run: genophen.Run, rounds: int, reporter: str, notes: list[str]) -> None:
+    """Go on with the run to that many rounds."""
+    plugins = load_plugins()
+    tables = run.config
+    tables["training"]["rounds"] = rounds
+    config = resolve_config(tables, plugins, "of the test")
+    resume_run(run._files, config, plugins, reporters=[plugins.reporter(reporter, notes.append)])
+
+
+def test_tensorboard_shows_every_number_of_every_round(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    notes: list[str] = []
+    run = train(tmp_path / "run", "tensorboard", notes)
+    extend(run, 3, "tensorboard", notes)
+    assert notes == []
+    events = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "run")).Reload()
+    rows = run.metrics
+    for name in ("validation_accuracy", "validation_loss", "train_loss", "learning_rate"):
+        found = {event.step: event.value for event in events.Scalars("tensorboard", name)}
+        expected = {row["round"]: row[name] for row in rows if row[name] is not None}
+        assert found == pytest.approx(expected)
+    assert [event.step for event in events.Scalars("tensorboard", "seconds")] == [0, 1, 2, 3]
+    assert events.Scalars("tensorboard", "test_accuracy")[-1].value == pytest.approx(run["test_accuracy"])
+
+
+def test_mlflow_has_the_config_and_every_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    notes: list[str] = []
+    run = train(tmp_path / "run", "mlflow", notes)
+    extend(run, 3, "mlflow", notes)
+    assert notes == []
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("genophen")
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert (logged.info.status, logged.info.run_name) == ("FINISHED", "run")
+    assert logged.data.params["genotype.hypernetwork.embedding_dim"] == "4"
+    assert logged.data.params["parameters.kernel"] == "4244"
+    assert logged.data.metrics["test_accuracy"] == run["test_accuracy"]
+    history = client.get_metric_history(logged.info.run_id, "validation_accuracy")
+    assert {point.step: point.value for point in history} == {
+        row["round"]: row["validation_accuracy"] for row in run.metrics
+    }
+    assert len(history) == 4
+
+
+def test_a_store_that_cannot_be_used_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-scheme://here")
+    notes: list[str] = []
+    run = train(tmp_path / "run", "mlflow", notes)
+    assert run.status == "completed"
+    (note,) = notes
+    assert note.startswith("the reporter mlflow raised ")
+    assert note.endswith("it is told nothing more")
+
+
+@pytest.mark.slow  # making the tables of an SQLite store takes MLflow ten seconds
+@pytest.mark.skipif(find_spec("sqlalchemy") is None, reason="needs sqlalchemy, of genophen[mlflow]")
+def test_mlflow_writes_here_unless_told_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "digits.toml").write_text(write_toml(digits_tables(rounds=1)))
+    arguments = ["run", "digits.toml", "--out", "run", "--reporter", "mlflow"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "plugins"), *sys.path])
+    command = [sys.executable, "-m", "genophen", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "the reporter mlflow raised" not in done.stderr
+    assert (tmp_path / "mlflow.db").stat().st_size > 0
+    assert len((tmp_path / "run" / "mlflow_run_id").read_text().strip()) == 32
+
+
+@pytest.mark.parametrize(("reporter", "module"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow")])
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(
+    reporter: str,
+    module: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "digits.toml").write_text(write_toml(digits_tables()))
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main([*arguments])
+        return (int(caught.value.code or 0), *capsys.readouterr())
+
+    code, out, _ = command("plugins", "list", "--json")
+    assert code == 0
+    names = [plugin["name"] for plugin in json.loads(out)["plugins"] if plugin["kind"] == "reporter"]
+    assert names == ["console", "mlflow", "tensorboard"]
+    code, _, err = command("run", "digits.toml", "--out", "run", "--reporter", reporter)
+    assert code == 5
+    assert f"cannot use the reporter {reporter}" in err
+    assert f"pip install 'genophen[{reporter}]'" in err
+    assert not Path("run").exists()
+
+
+def test_a_run_that_fails_at_once_leaves_no_folder(tmp_path: Path) -> None:
+    plugins = load_plugins()
+    tables = digits_tables() | {"optimizer": {"name": "adam", "adam": {"learning_rate": 0.1}}}
+    config = resolve_config(tables, plugins, "of the test")
+    reporter = plugins.reporter("tensorboard", print)
+
+    class Failing(genophen.Reporter):
+        name, description = "failing", "fails at the start"
+
+        def start(self, info: genophen.RunInfo) -> None:
+            raise MemoryError
+
+        step = round = end = lambda self, *arguments: None
+
+    with pytest.raises(MemoryError):
+        run_config(config, plugins, "x", tmp_path / "run", [reporter, Failing()])
+    assert not (tmp_path / "run").exists()
