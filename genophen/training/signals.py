@@ -7,9 +7,12 @@ import signal
 import threading
 import time
 from types import FrameType, TracebackType
+from typing import Any
 
-#: What asks a run to stop; Windows has no SIGHUP.
-_ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+#: 0 on Windows, which has no such signal.
+_HANGUP = getattr(signal, "SIGHUP", 0)
+#: What asks a run to stop.
+_ASKING = [number for number in (signal.SIGINT, signal.SIGTERM, _HANGUP) if number]
 #: A signal that comes again within so many seconds is the same one: `timeout` sends SIGTERM to the process
 #: and to its group, and a terminal that is closed may send SIGHUP twice.
 _ECHO_SECONDS = 0.5
@@ -25,16 +28,14 @@ class StopSignal:
     def __init__(self) -> None:
         self.number = 0
         self._noted_at = 0.0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             before = {number: signal.getsignal(number) for number in _ASKING}
-            self._before = {
-                number: handler
-                for number, handler in before.items()
-                if (signal.Signals(number).name, handler) != ("SIGHUP", signal.SIG_IGN)
-            }
+            if before.get(_HANGUP) is signal.SIG_IGN:
+                del before[_HANGUP]
+            self._before = before
             self.hold()
         return self
 
@@ -42,7 +43,7 @@ class StopSignal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)
 
     def hold(self) -> None:
         """Take the signals back from a library that has put its own handlers in place since."""

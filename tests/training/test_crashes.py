@@ -108,10 +108,10 @@ def run_command(streams: tuple[str, str], arguments: list[str], file_limit: int,
 
 
 def opened(place: str) -> int:
-    """A descriptor to write to: of a file, or of a pipe that nobody reads."""
-    if place != "gone":
+    """A descriptor to write to: of a file, of a pipe that nobody reads, or of a terminal that is closed."""
+    if place not in ("pipe", "terminal"):
         return os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    reader, writer = os.pipe()
+    reader, writer = os.pipe() if place == "pipe" else os.openpty()
     os.close(reader)
     return writer
 

@@ -16,7 +16,7 @@ from test_signals import odd_command
 import genophen
 from genophen.config.toml import write_toml
 
-NOWHERE = ["gone", "/dev/full"]
+NOWHERE = ["pipe", "terminal", "/dev/full"]
 
 
 @pytest.mark.parametrize("place", NOWHERE)
@@ -36,7 +36,8 @@ def test_a_runs_summary_may_be_lost(place: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "why"), [("gone", "Broken pipe"), ("/dev/full", "No space left on device")]
+    ("place", "why"),
+    [("pipe", "Broken pipe"), ("terminal", "Input/output error"), ("/dev/full", "No space left on device")],
 )
 def test_json_that_is_lost_is_a_failure_and_the_run_is_saved(place: str, why: str, tmp_path: Path) -> None:
     config = config_file(tmp_path, "adam")
