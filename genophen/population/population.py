@@ -233,7 +233,8 @@ class _Expression(nn.Module):
             functional_call(self, {f"genotype.{name}": stack[p] for name, stack in genes.items()}, ())
             for p in range(count)
         ]
-        return {name: torch.stack([weights[name] for weights in written]) for name in written[0]}
+        # Contiguous, as a phenotype's own: a convolution's output is in the order of its weight.
+        return {name: torch.stack([weights[name].contiguous() for weights in written]) for name in written[0]}
 
 
 def _one_by_one(
