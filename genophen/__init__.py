@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genophen.api import compile, resume, run
     from genophen.contracts.architecture import Architecture
     from genophen.contracts.dataset import Data, Dataset, Split
-    from genophen.contracts.executor import Executor, Outcome, Task, run_task
+    from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
     from genophen.contracts.hookspecs import hookimpl
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
@@ -45,6 +45,7 @@ _MODULE_OF = {
     "Executor": "contracts.executor",
     "GenophenError": "errors",
     "Genotype": "contracts.genotype",
+    "Job": "contracts.executor",
     "KernelOptions": "phenotype.expressing",
     "Metrics": "contracts.optimizer",
     "Optimizer": "contracts.optimizer",
@@ -61,7 +62,6 @@ _MODULE_OF = {
     "RunInfo": "contracts.reporter",
     "Split": "contracts.dataset",
     "Target": "contracts.genotype",
-    "Task": "contracts.executor",
     "TrainBatches": "data.batches",
     "compile": "api",
     "compile_phenotype": "phenotype.phenotype",
@@ -71,7 +71,7 @@ _MODULE_OF = {
     "no_genes": "contracts.genotype",
     "resume": "api",
     "run": "api",
-    "run_task": "contracts.executor",
+    "run_job": "contracts.executor",
     "standardize": "phenotype.expressing",
 }
 
@@ -86,6 +86,7 @@ __all__ = [
     "Executor",
     "GenophenError",
     "Genotype",
+    "Job",
     "KernelOptions",
     "Metrics",
     "Optimizer",
@@ -102,7 +103,6 @@ __all__ = [
     "RunInfo",
     "Split",
     "Target",
-    "Task",
     "TrainBatches",
     "__version__",
     "compile",
@@ -113,12 +113,18 @@ __all__ = [
     "no_genes",
     "resume",
     "run",
-    "run_task",
+    "run_job",
     "standardize",
 ]
 
 
+#: What public names of earlier versions are called now.
+_RENAMED = {"run_task": "run_job"}
+
+
 def __getattr__(name: str) -> object:
+    if name in _RENAMED:
+        raise AttributeError(f"genophen.{name} is called genophen.{_RENAMED[name]} now")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'genophen' has no attribute {name!r}")
     value = getattr(import_module(f"genophen.{_MODULE_OF[name]}"), name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
-class Task:
+class Job:
     """A call that can be made in another process: `function(*arguments)`, all of it picklable."""
 
     name: str
@@ -19,21 +19,21 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a task: its value, or the error that it raised, as text.
+    """What became of a job: its value, or the error that it raised, as text.
 
     `note` says what else its user should know.
     """
 
-    task: Task
+    job: Job
     value: Any = None
     error: str = ""
     note: str = ""
 
 
 class Executor(ABC):
-    """Runs tasks and hands their outcomes over as they come.
+    """Runs jobs and hands their outcomes over as they come.
 
-    A subclass sets `name` and `description` and writes `run`. A task that raises becomes an outcome with
+    A subclass sets `name` and `description` and writes `run`. A job that raises becomes an outcome with
     its error; it does not stop the others.
     """
 
@@ -41,18 +41,18 @@ class Executor(ABC):
     description: ClassVar[str]
 
     def __init__(self, jobs: int = 1, address: str | None = None) -> None:
-        """`jobs` tasks at a time; `address` of the cluster, for an executor that joins one."""
+        """`jobs` of them at a time; `address` of the cluster, for an executor that joins one."""
         self.jobs = jobs
         self.address = address
 
     @abstractmethod
-    def run(self, tasks: Sequence[Task]) -> Generator[Outcome]:
-        """Every task's outcome, in the order in which they end; closing the generator ends what runs."""
+    def run(self, queue: Sequence[Job]) -> Generator[Outcome]:
+        """Every job's outcome, in the order in which they end; closing the generator ends what runs."""
 
 
-def run_task(task: Task) -> Outcome:
-    """Run a task here and now; an exception becomes the outcome's error."""
+def run_job(job: Job) -> Outcome:
+    """Run a job here and now; an exception becomes the outcome's error."""
     try:
-        return Outcome(task, task.function(*task.arguments))
+        return Outcome(job, job.function(*job.arguments))
     except Exception as error:
-        return Outcome(task, error=f"{type(error).__name__}: {error}")
+        return Outcome(job, error=f"{type(error).__name__}: {error}")

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from genophen.config.config import Config, PluginLookup, differences, resolve_config
 from genophen.config.toml import read_toml, write_toml
-from genophen.contracts.executor import Executor, Outcome, Task
+from genophen.contracts.executor import Executor, Job, Outcome
 from genophen.errors import ConfigError, listed, unknown_name
 from genophen.plugins.loading import load_plugins
 from genophen.storage.checkpoint import canonical_json, write_file
@@ -135,18 +135,18 @@ def run_sweep(
         (out / "sweep.toml").write_text(saved, encoding="utf-8")
         todo = {trial.directory.name: trial for trial in _unfinished(trials, plugin_files)}
         files = [str(file) for file in plugin_files]
-        tasks = [
-            Task(name, run_trial, (trial.config.to_toml(), str(trial.directory), files))
+        queue = [
+            Job(name, run_trial, (trial.config.to_toml(), str(trial.directory), files))
             for name, trial in todo.items()
         ]
         try:
-            with closing(executor.run(tasks)) as outcomes:
+            with closing(executor.run(queue)) as outcomes:
                 for outcome in outcomes:
                     if outcome.error:
-                        _record_failure(todo[outcome.task.name].directory, outcome.error)
-                    on_outcome(todo[outcome.task.name], outcome)
+                        _record_failure(todo[outcome.job.name].directory, outcome.error)
+                    on_outcome(todo[outcome.job.name], outcome)
                     if outcome.value == "interrupted":
-                        return todo[outcome.task.name].signal()
+                        return todo[outcome.job.name].signal()
         except KeyboardInterrupt:
             return signal.SIGINT
     return 0

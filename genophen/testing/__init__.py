@@ -76,7 +76,7 @@ def check_reporter(cls: type[Reporter]) -> None:
 
 
 def check_executor(cls: type[Executor]) -> None:
-    """Let an executor run tasks, one of which raises, one after another and two at a time."""
+    """Let an executor run jobs, one of which raises, one after another and two at a time."""
     findings = Findings()
     findings.collect(examine_executor, cls)
     findings.raise_problems(f"executor {cls.__name__}")

@@ -1,4 +1,4 @@
-"""Executors: processes on this machine, or tasks on a Ray cluster."""
+"""Executors: processes on this machine, or jobs on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _DIED_TWICE = "its process died, twice: killed for want of memory? Fewer jobs at
 
 
 class LocalExecutor(genophen.Executor):
-    """One task after another in this process, or `jobs` processes that share the cores."""
+    """One job after another in this process, or `jobs` processes that share the cores."""
 
     name = "local"
     description = "on this machine, in one or several processes"
 
-    def run(self, tasks: Sequence[genophen.Task]) -> Generator[genophen.Outcome]:
+    def run(self, queue: Sequence[genophen.Job]) -> Generator[genophen.Outcome]:
         if self.jobs == 1:
-            yield from map(genophen.run_task, tasks)
+            yield from map(genophen.run_job, queue)
             return
         workers = [_Worker(max(1, (os.cpu_count() or 1) // self.jobs)) for _ in range(self.jobs)]
         try:
-            yield from _run(deque(map(_Try, tasks)), workers)
+            yield from _run(deque(map(_Try, queue)), workers)
         except BaseException:
             # An interrupt, or nobody wants the other outcomes.
             for process in active_children():
@@ -45,24 +45,24 @@ class LocalExecutor(genophen.Executor):
 
 @dataclass(frozen=True)
 class _Try:
-    task: genophen.Task
+    job: genophen.Job
     #: Whether a process has died of it.
     again: bool = False
 
 
 class _Worker:
-    """One process, which does a task at a time: in a pool of several, one that dies ends the others."""
+    """One process, which does a job at a time: in a pool of several, one that dies ends the others."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._pool = self._new_pool()
 
-    def submit(self, task: genophen.Task) -> Future[genophen.Outcome]:
+    def submit(self, job: genophen.Job) -> Future[genophen.Outcome]:
         try:
-            return self._pool.submit(genophen.run_task, task)
-        except BrokenProcessPool:  # it died between two tasks
+            return self._pool.submit(genophen.run_job, job)
+        except BrokenProcessPool:  # it died between two jobs
             self.start_again()
-            return self._pool.submit(genophen.run_task, task)
+            return self._pool.submit(genophen.run_job, job)
 
     def start_again(self) -> None:
         self.end()
@@ -79,13 +79,13 @@ class _Worker:
 
 
 def _run(waiting: deque[_Try], idle: list[_Worker]) -> Generator[genophen.Outcome]:
-    """Outcomes as they come. A task whose process dies is begun once more."""
+    """Outcomes as they come. A job whose process dies is begun once more."""
     running: dict[Future[genophen.Outcome], tuple[_Try, _Worker]] = {}
     idle = list(idle)
     while waiting or running:
         while waiting and idle:
             attempt, worker = waiting.popleft(), idle.pop()
-            running[worker.submit(attempt.task)] = attempt, worker
+            running[worker.submit(attempt.job)] = attempt, worker
         for future in wait_for(running, return_when=FIRST_COMPLETED).done:
             attempt, worker = running.pop(future)
             idle.append(worker)
@@ -96,7 +96,7 @@ def _run(waiting: deque[_Try], idle: list[_Worker]) -> Generator[genophen.Outcom
                 if not attempt.again:
                     waiting.appendleft(replace(attempt, again=True))
                     continue
-                outcome = genophen.Outcome(attempt.task, error=_DIED_TWICE)
+                outcome = genophen.Outcome(attempt.job, error=_DIED_TWICE)
             yield replace(outcome, note=_DIED_ONCE) if attempt.again and not outcome.error else outcome
 
 
@@ -106,17 +106,17 @@ class RayExecutor(genophen.Executor):
     name = "ray"
     description = "on a Ray cluster (--ray ADDRESS)"
 
-    def run(self, tasks: Sequence[genophen.Task]) -> Generator[genophen.Outcome]:
+    def run(self, queue: Sequence[genophen.Job]) -> Generator[genophen.Outcome]:
         ray = start_ray(self.address, "run on this machine with --jobs N")
-        remote = ray.remote(max_retries=3)(genophen.run_task)
-        pending = {remote.remote(task): task for task in tasks}
+        remote = ray.remote(max_retries=3)(genophen.run_job)
+        pending = {remote.remote(job): job for job in queue}
         while pending:
             (done,), _ = ray.wait(list(pending), num_returns=1)
-            task = pending.pop(done)
+            job = pending.pop(done)
             try:
                 yield ray.get(done)
             except ray.exceptions.RayError as error:
-                yield genophen.Outcome(task, error=f"{type(error).__name__}: {error}")
+                yield genophen.Outcome(job, error=f"{type(error).__name__}: {error}")
 
 
 def _start_worker(threads: int) -> None:

@@ -20,7 +20,7 @@ from helpers import digits_tables
 import genophen
 from genophen.cli import main
 from genophen.config.toml import read_toml, write_toml
-from genophen.contracts.executor import Outcome, Task
+from genophen.contracts.executor import Job, Outcome
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import merged, read_sweep
 from genophen.sweep.results import read_results
@@ -390,7 +390,7 @@ def test_several_jobs_share_the_work(tmp_path: Path) -> None:
 
 
 def attempt(folder: Path, name: str, deaths: int, seconds: float = 0) -> int:
-    """Note in a file that the task was begun, and end the process as often as asked; the attempts."""
+    """Note in a file that the job was begun, and end the process as often as asked; the attempts."""
     with (folder / name).open("a") as file:
         file.write("begun\n")
     attempts = len((folder / name).read_text().splitlines())
@@ -400,14 +400,14 @@ def attempt(folder: Path, name: str, deaths: int, seconds: float = 0) -> int:
     return attempts
 
 
-def test_a_worker_that_dies_costs_its_own_task_alone(tmp_path: Path) -> None:
+def test_a_worker_that_dies_costs_its_own_job_alone(tmp_path: Path) -> None:
     executor = load_plugins().get("executor", "local").cls(jobs=2)
     deaths = {"beside": 0, "dies": 99, "dies once": 1, "last": 0}
-    tasks = [
-        Task(name, attempt, (tmp_path, name, count, 8.0 if name == "beside" else 0.0))
+    queue = [
+        Job(name, attempt, (tmp_path, name, count, 8.0 if name == "beside" else 0.0))
         for name, count in deaths.items()
     ]
-    outcomes = {outcome.task.name: outcome for outcome in executor.run(tasks)}
+    outcomes = {outcome.job.name: outcome for outcome in executor.run(queue)}
     assert {name: outcome.value for name, outcome in outcomes.items()} == {
         "beside": 1,  # at work while the others died, and not begun again
         "dies": None,

@@ -38,14 +38,30 @@ def test_executors_are_checked(name: str, tmp_path: Path) -> None:
         "import genophen\n"
         "class Wrapper(genophen.Executor):\n"
         "    name, description = 'wrapper', 'forgets what raises'\n"
-        "    def run(self, tasks):\n"
-        "        yield from (o for o in map(genophen.run_task, tasks) if not o.error)\n"
+        "    def run(self, queue):\n"
+        "        yield from (o for o in map(genophen.run_job, queue) if not o.error)\n"
         "@genophen.hookimpl\n"
         "def register_executors(register): register(Wrapper)\n"
     )
     answer = ask("plugins", "check", name, "--plugin", file)
     assert answer.code == (5 if name == "wrapper" else 0), answer
-    assert ("no outcome for half of 3: yield one for every task" in answer.out) == (name == "wrapper")
+    assert ("no outcome for half of 3: yield one for every job" in answer.out) == (name == "wrapper")
+
+
+def test_an_executor_of_an_earlier_version_is_told_the_new_names(tmp_path: Path) -> None:
+    file = tmp_path / "older.py"
+    file.write_text(
+        "import genophen\n"
+        "class Older(genophen.Executor):\n"
+        "    name, description = 'older', 'from before there were tasks'\n"
+        "    def run(self, tasks):\n"
+        "        yield from map(genophen.run_task, tasks)\n"
+        "@genophen.hookimpl\n"
+        "def register_executors(register): register(Older)\n"
+    )
+    answer = ask("plugins", "check", "older", "--plugin", file)
+    assert answer.code == 5, answer
+    assert "genophen.run_task is called genophen.run_job now" in answer.out
 
 
 ARCHITECTURE = [
