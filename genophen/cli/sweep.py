@@ -82,12 +82,13 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
+    from genophen.sweep.baselines import with_baselines
     from genophen.sweep.file import read_sweep
     from genophen.sweep.results import check_same_settings, read_results, write_results
     from genophen.sweep.sweep import plan, run_sweep, select
 
     plugins = load_all_plugins(plugin_files)
-    definition = read_sweep(file, [*_as_assignments(shorthands), *assignments])
+    definition = with_baselines(read_sweep(file, [*_as_assignments(shorthands), *assignments]), plugins)
     every = plan(definition, out, plugins)
     trials = select(every, only, seeds)
     earlier = read_results(results, definition.name) if results else []

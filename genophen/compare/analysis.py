@@ -89,12 +89,16 @@ class Comparison:
 def pairs_of(groups: Sequence[Group], baseline: str | None = None) -> list[tuple[Group, Group]]:
     """Every pair of groups that have a finished run, or each of them with the baseline.
 
+    Groups that a sweep made as another's baselines are compared with that one alone.
+
     Raises:
         ConfigError: for a baseline that is no group, or has no finished run.
     """
     finished = [group for group in groups if group.runs]
     if baseline is None:
-        return list(itertools.combinations(finished, 2))
+        others = [group for group in finished if not group.baseline_of]
+        own = [(each, base) for each in others for base in finished if base.baseline_of == each.name]
+        return [*own, *itertools.combinations(others, 2)]
     names = [group.name for group in finished]
     if baseline not in names:
         known = any(group.name == baseline for group in groups)

@@ -26,6 +26,8 @@ class Group:
     settings: Mapping[str, Any]
     #: Settings of other runs of the group that are not those of the first.
     mixed: tuple[str, ...] = ()
+    #: The name of the group that this one is a baseline of, if it is one.
+    baseline_of: str = ""
 
     @property
     def by_seed(self) -> dict[int, Run]:
@@ -39,6 +41,7 @@ class _Member:
     run: Run | LeftOut
     sweep: Path | None = None
     row: str = ""
+    baseline_of: str = ""
 
 
 def read_groups(directories: Sequence[Path], plugins: PluginLookup) -> list[Group]:
@@ -90,9 +93,10 @@ def _trials(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
         for seed in row.seeds:
             folder = directory / "trials" / row.trial_name(seed)
             if (folder / "config.toml").is_file() and (folder / "result.json").exists():
-                yield _Member(read_run(folder, plugins), directory, row.name)
+                run: Run | LeftOut = read_run(folder, plugins)
             else:
-                yield _Member(LeftOut(folder, seed, None, why_without_result(folder)), directory, row.name)
+                run = LeftOut(folder, seed, None, why_without_result(folder))
+            yield _Member(run, directory, row.name, row.baseline_of)
 
 
 def _key(member: _Member) -> object:
@@ -129,8 +133,12 @@ def _named(found: Sequence[tuple[Group, _Member]]) -> list[Group]:
         (member.row if member.sweep is not None else group_name(group.settings, settings)) or "runs"
         for group, member in found
     ]
+
+    def full(name: str, member: _Member) -> str:
+        return _printable(f"{name} ({_place(member)})" if names.count(name) > 1 else name)
+
     return [
-        replace(group, name=_printable(f"{name} ({_place(member)})" if names.count(name) > 1 else name))
+        replace(group, name=full(name, member), baseline_of=full(member.baseline_of, member))
         for (group, member), name in zip(found, names, strict=True)
     ]
 

@@ -92,6 +92,14 @@ class Optimizer(ABC):
     def finish_round(self) -> None:  # noqa: B027
         """Put what is to be measured into the phenotype; called before every validation."""
 
+    @classmethod
+    def baselines(cls, options: AnyOptions) -> Mapping[str, Mapping[str, Any]]:
+        """What a run with these settings is to be compared with: by name, config tables to lay over its own.
+
+        `genophen sweep` makes rows of those that a sweep file asks for.
+        """
+        return {}
+
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, less phenotype, batches and generators.

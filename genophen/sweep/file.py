@@ -11,6 +11,9 @@ A sweep file has a base config, rows that change it, and seeds:
 
     [grid]                              # instead of rows, or within each: every combination
     optimizer.adam.learning_rate = [0.003, 0.004]
+
+With `baselines = ["start", "random"]` each row gets further rows that it is to be compared with: those of
+these names that its optimizer has.
 """
 
 from __future__ import annotations
@@ -53,6 +56,8 @@ class Row:
     tables: dict[str, Any]
     seeds: tuple[int, ...]
     published: Published
+    #: The row that this one is a baseline of, if it is one.
+    baseline_of: str = ""
 
     def trial_name(self, seed: int) -> str:
         return f"{plain_name(self.name)}-seed{seed}"
@@ -65,6 +70,8 @@ class Sweep:
     name: str
     title: str
     rows: tuple[Row, ...]
+    #: Names of the baselines that rows are to get, by `with_baselines`.
+    baselines: tuple[str, ...] = ()
 
 
 def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
@@ -115,6 +122,7 @@ def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
         str(tables.get("name", plain_name(path.stem))),
         str(tables.get("title", printable(path.stem))),
         tuple(rows),
+        tuple(str(name) for name in tables.get("baselines", [])),
     )
 
 
@@ -124,9 +132,12 @@ _KEYS: dict[str, type] = {
     "base": str,
     "config": dict,
     "seeds": list,
+    "baselines": list,
     "rows": dict,
     "grid": dict,
 }
+#: What a row has beside the sections of a config.
+_OF_A_ROW = ("published", "seeds", "baseline_of")
 _KIND_NAMES: dict[type, str] = {str: "text", dict: "table", list: "list"}
 
 
@@ -155,9 +166,9 @@ def _row(
             f"cannot use the sweep {path}", found=f"rows.{name} = {shown(row)}", allowed="a table"
         )
     published = row.get("published", {})
-    own = {key: value for key, value in row.items() if key not in ("published", "seeds")}
+    own = {key: value for key, value in row.items() if key not in _OF_A_ROW}
     if unknown := [key for key in own if key not in SECTIONS]:
-        known = [*SECTIONS, "published", "seeds"]
+        known = [*SECTIONS, *_OF_A_ROW]
         raise ConfigError(
             f"cannot use the row {name!r} of {path}",
             problems=[Problem(key, "unknown key", listed(known), nearest(key, known)) for key in unknown],
@@ -183,6 +194,7 @@ def _row(
         read_options(
             Published, published if isinstance(published, dict) else {"": 0}, f"rows.{name}.published"
         ),
+        str(row.get("baseline_of", "")),
     )
 
 

@@ -128,6 +128,7 @@ def run_sweep(
                 **_unseeded(row.tables),
                 "seeds": list(row.seeds),
                 "published": row.published.model_dump(),
+                "baseline_of": row.baseline_of,
             }
             for row in sweep.rows
         }

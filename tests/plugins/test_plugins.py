@@ -85,7 +85,9 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     assert plugins.failures == []
     assert plugins.names("architecture") == ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
     assert plugins.names("genotype") == ["cppn", "direct", "hypernetwork"]
-    assert plugins.names("optimizer") == ["adam", "adamw", "cma-es", "pgpe", "sgd", "snes"]
+    assert plugins.names("optimizer") == (
+        ["adam", "adamw", "cma-es", "pgpe", "random-search", "sgd", "snes", "start"]
+    )
     assert plugins.names("dataset") == ["cifar10", "digits", "fashion-mnist", "image-folder", "mnist"]
     assert plugins.names("reporter") == ["console", "mlflow", "tensorboard"]
     source = plugins.get("genotype", "direct").source

@@ -21,10 +21,31 @@ _CMAES_STATE = ("m", "sigma", "C", "A", "p_sigma", "p_c")
 
 
 class Searcher(ABC):
-    """A distribution over coordinates (num_genes,), standard normal times `stdev_init` at the start.
+    """A distribution over coordinates (num_genes,), standard normal times `stdev_init` at the start."""
 
-    In double precision: a covariance matrix loses its definiteness sooner in single.
-    """
+    @abstractmethod
+    def step(self, evaluate: Evaluate) -> None:
+        """One generation; `evaluate` maps coordinates (P, num_genes) to finite fitnesses (P,)."""
+
+    @abstractmethod
+    def center(self) -> Tensor:
+        """The search's answer so far, (num_genes,): the mean of a distribution, or the best of draws."""
+
+    @abstractmethod
+    def stdev(self) -> float:
+        """The width of the distribution: its standard deviations' mean, or the step size."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next generations depend on."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a state that `state_dict` gave."""
+
+
+class EvotorchSearcher(Searcher):
+    """A search of evotorch's, in double precision, in which a covariance matrix stays definite for longer."""
 
     def __init__(self, num_genes: int, seed: int, options: Any) -> None:
         self._evotorch = _import_evotorch()
@@ -40,21 +61,12 @@ class Searcher(ABC):
         """evotorch's algorithm on `self._problem`."""
 
     @abstractmethod
-    def center(self) -> Tensor:
-        """The mean of the distribution, (num_genes,)."""
-
-    @abstractmethod
-    def stdev(self) -> float:
-        """The width of the distribution: its standard deviations' mean, or the step size."""
-
-    @abstractmethod
     def _own_state(self) -> dict[str, Any]: ...
 
     @abstractmethod
     def _load_own_state(self, state: dict[str, Any]) -> None: ...
 
     def step(self, evaluate: Evaluate) -> None:
-        """One generation; `evaluate` maps coordinates (P, num_genes) to finite fitnesses (P,)."""
         self._problem.evaluate_with = evaluate
         try:
             self._algorithm.step()
@@ -98,7 +110,7 @@ class Searcher(ABC):
         )
 
 
-class CMAESSearcher(Searcher):
+class CMAESSearcher(EvotorchSearcher):
     """CMA-ES, active, with a full or a diagonal covariance matrix."""
 
     def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
@@ -125,7 +137,7 @@ class CMAESSearcher(Searcher):
             setattr(self._algorithm, name, value.clone() if isinstance(value, Tensor) else value)
 
 
-class _GaussianSearcher(Searcher):
+class _GaussianSearcher(EvotorchSearcher):
     """Searches of evotorch's that follow a gradient of the distribution's own parameters."""
 
     def center(self) -> Tensor:

@@ -89,6 +89,17 @@ class Evolution(genophen.Optimizer):
     def make_searcher(self, num_genes: int, seed: int) -> Searcher:
         """The search in coordinates whose origin is the start and whose units are the genes' scales."""
 
+    @classmethod
+    def baselines(cls, options: genophen.Options) -> dict[str, dict[str, Any]]:
+        """`start`: what there is before any search; `random`: as many candidates, drawn around the start."""
+        given = options.model_dump(mode="json", exclude_unset=True)
+        shared = {key: value for key, value in given.items() if key in EvolutionOptions.model_fields}
+        start = {"name": "start", "start": {**shared, "generations_per_round": 1}}
+        return {
+            "start": {"optimizer": start, "training": {"rounds": 1}},
+            "random": {"optimizer": {"name": "random-search", "random-search": shared}},
+        }
+
     def setup(self, context: genophen.Context) -> None:
         self._context = context
         self.steps_per_round = self.options.generations_per_round
