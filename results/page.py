@@ -16,6 +16,7 @@ from genophen.compare.statistics import paired_t_test, t_interval
 
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
+POPULATION = HERE.parent / "benchmarks" / "results" / "population.json"
 Line = dict[str, Any]
 
 #: Heading and the last part of the setting's key, of the settings table.
@@ -149,6 +150,18 @@ def evolution_table() -> str:
     return _table(head, rows)
 
 
+def population_table() -> str:
+    """The measured time of a candidate, genophen's, and how many times as long others take."""
+    rows, head = [], ["what varies", "genophen"]
+    for table in json.loads(POPULATION.read_text(encoding="utf-8"))["tables"]:
+        own, *others = table["rows"]
+        head[2:] = [row["name"] for row in others]
+        ratios = [f"{row['ratio']:.1f} ({row['low']:.1f} to {row['high']:.1f})" for row in others]
+        what = table["title"].split(": ")[1].removesuffix(" vary")
+        rows.append([what, f"{1000 * own['seconds']:.1f} ms", *ratios])
+    return _table(head, rows)
+
+
 def _by_gradient(trial: Line) -> bool:
     return any(key.endswith(".learning_rate") for key in trial["settings"])
 
@@ -187,6 +200,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "learning-rates": learning_rates_table,
     "ablation": ablation_table,
     "evolution": evolution_table,
+    "population": population_table,
 }
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -14,14 +15,52 @@ from conftest import ROOT
 RESULTS = ROOT / "results"
 
 
+#: What tells where the figures of a sentence come from: a link, a command or file, or a paper's year.
+SOURCE = re.compile(r"\]\(|`[^`]*(?:/|genophen |python )[^`]*`|\((?:19|20)\d\d\)|\b(?:19|20)\d\d\b")
+
+
 @pytest.fixture
-def page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("page", RESULTS / "page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(RESULTS))
+    return importlib.import_module("page")
+
+
+@pytest.fixture
+def claims(page: ModuleType) -> list[str]:
+    return list(importlib.import_module("claims").claims())
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def paragraphs(text: str) -> Iterator[str]:
+    """The running text: no tables, no headings."""
+    text = re.sub(r"<!-- table .*?<!-- end -->", "", text, flags=re.S)
+    for paragraph in text.split("\n\n"):
+        if paragraph.strip() and not paragraph.lstrip().startswith(("#", "|", "!")):
+            yield flat(paragraph)
+
+
+def test_the_running_text_says_what_the_row_files_say(page: ModuleType, claims: list[str]) -> None:
+    text = flat(page.PAGE.read_text())
+    assert [claim for claim in claims if claim not in text] == []
+
+
+def test_every_figure_of_the_running_text_has_a_source(page: ModuleType, claims: list[str]) -> None:
+    unsourced = []
+    for paragraph in paragraphs(page.PAGE.read_text()):
+        covered = paragraph
+        for claim in claims:
+            covered = covered.replace(claim, "")
+        # names of rows, data sets and tables are no figures
+        covered = re.sub(
+            r"(?:Hyper|bfloat|VGG-Block|CIFAR-|WRN-|[Tt]ables? )[\d_]+(?:(?: to | and |'s)\d*)?", "", covered
+        )
+        for sentence in re.split(r"(?<=[.:;]) (?=[A-Z(])", covered):
+            if re.search(r"\d", sentence) and not SOURCE.search(paragraph):
+                unsourced.append(sentence)
+    assert unsourced == [], "\n".join(unsourced)
 
 
 def test_every_table_says_what_the_row_files_say(page: ModuleType) -> None:
