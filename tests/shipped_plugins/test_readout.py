@@ -151,3 +151,20 @@ def test_the_readout_is_the_layer_whose_output_is_the_logits() -> None:
         find_readout(phenotype_of(nn.Linear(12, 3), nn.Softmax(1)), None, images)
     with pytest.raises(genophen.ConfigError, match="'2' is a Linear without a bias"):
         find_readout(phenotype_of(nn.Linear(12, 3, bias=False)), None, images)
+
+
+def test_more_features_than_images_are_cross_validated_to_the_same_outputs() -> None:
+    features, labels = problem()
+    lifted = features @ torch.randn(6, 300, generator=torch.Generator().manual_seed(1))
+    some = torch.cat(
+        [lifted, torch.randn(200, 300, generator=torch.Generator().manual_seed(2))], 1
+    )  # 600 > 200
+    expected = []
+    for part in torch.arange(200).tensor_split(3):
+        fitted = torch.ones(200, dtype=torch.bool)
+        fitted[part] = False
+        regression = RidgeRegression(600, 3, features.device)
+        regression.add(some[fitted], labels[fitted])
+        expected.append(regression.solve(5.0)(some[part]))
+    outputs = cross_validate(some, labels, 3, folds=3, ridge_lambda=5.0)
+    torch.testing.assert_close(outputs, torch.cat(expected), rtol=1e-3, atol=1e-4)

@@ -9,12 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genophen
-from genophen_plugins.optimizers.evolution.readout import (
-    RidgeRegression,
-    cross_validate,
-    find_readout,
-    sharpness,
-)
+from genophen_plugins.optimizers.evolution.readout import cross_validate, find_readout, sharpness
+from genophen_plugins.optimizers.evolution.streaming import StreamedRidge
 from genophen_plugins.optimizers.evolution.svm import fit_svm
 
 #: Features held at a time: candidates beyond need their common part computed again.
@@ -122,7 +118,7 @@ class RidgeFitness(Fitness):
         assert isinstance(readout, nn.Linear)
         population = genophen.Population(phenotype, sorted(self.solved))
         candidate = population.center()[None]
-        regression = RidgeRegression(*self._shape, readout.weight.device)
+        regression = StreamedRidge(*self._shape, readout.weight.device)
         kept: list[tuple[Tensor, Tensor]] = []
         for images, labels in self._context.train_images:
             features = population.features(candidate, images, self._name)[0]

@@ -112,8 +112,11 @@ def cross_validate(
     """Outputs (N, K) for features (N, F), each by the ridge regression on all folds but its own.
 
     The folds are consecutive images, so these come in random order. Sums are taken once for each fold: beyond
-    one regression this costs only its solution, `folds` times.
+    one regression this costs only its solution, `folds` times. Where there are more features than images, the
+    same outputs come from the images' products with each other, which are fewer.
     """
+    if features.shape[1] > len(features):
+        return _cross_validate_by_images(features, labels, num_classes, folds, ridge_lambda)
     origin = features.mean(0)
     parts = []
     for some, their_labels in zip(features.tensor_split(folds), labels.tensor_split(folds), strict=True):
@@ -125,6 +128,32 @@ def cross_validate(
     return torch.cat(
         [solution(x) for solution, x in zip(solutions, features.tensor_split(folds), strict=True)]
     )
+
+
+def _cross_validate_by_images(
+    features: Tensor, labels: Tensor, num_classes: int, folds: int, ridge_lambda: float
+) -> Tensor:
+    """`cross_validate` by the dual solution: outputs are sums over the images that were fitted."""
+    x = (features - features.mean(0)).double()
+    y = F.one_hot(labels, num_classes).double()
+    products = x @ x.T  # (N, N)
+    outputs = torch.empty_like(y)
+    for held_out in torch.arange(len(x), device=x.device).tensor_split(folds):
+        fitted = torch.ones(len(x), dtype=torch.bool, device=x.device)
+        fitted[held_out] = False
+        inner, across = products[fitted][:, fitted], products[held_out][:, fitted]
+        row_mean = inner.mean(0)
+        # centred on the mean of the images that are fitted
+        across = across - across.mean(1, keepdim=True) - row_mean + row_mean.mean()
+        inner = inner - row_mean - row_mean[:, None] + row_mean.mean()
+        variance = inner.diagonal().sum() / (features.shape[1] * len(inner))
+        inner.diagonal().add_((ridge_lambda * variance).clamp_min(1e-12))
+        mean = y[fitted].mean(0)
+        factor, failed = torch.linalg.cholesky_ex(inner)
+        outputs[held_out] = mean + across @ torch.cholesky_solve(y[fitted] - mean, factor)
+        if bool(failed):
+            outputs[held_out] = torch.nan
+    return outputs.float()
 
 
 def find_readout(phenotype: genophen.Phenotype, named: str | None, images: Tensor) -> str:
