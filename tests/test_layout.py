@@ -29,6 +29,7 @@ WINGS = [
     "testing",
     "plugins",
     "config",
+    "control",
     "population",
     "data",
     "phenotype",

@@ -1,0 +1,1 @@
+"""Worlds that controllers act in, and their episodes: many candidates and many starts at once."""
