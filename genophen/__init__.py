@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from genophen.phenotype.expressing import ConvBiases, KernelOptions, kernel_gain, standardize
     from genophen.phenotype.phenotype import ParameterCounts, Phenotype, compile_phenotype
+    from genophen.population.networks import Networks
     from genophen.population.population import Population
     from genophen.runs import Run
     from genophen.training.trained import load_weights
@@ -48,6 +49,7 @@ _MODULE_OF = {
     "Job": "contracts.executor",
     "KernelOptions": "phenotype.expressing",
     "Metrics": "contracts.optimizer",
+    "Networks": "population.networks",
     "Optimizer": "contracts.optimizer",
     "Options": "contracts.options",
     "Outcome": "contracts.executor",
@@ -89,6 +91,7 @@ __all__ = [
     "Job",
     "KernelOptions",
     "Metrics",
+    "Networks",
     "Optimizer",
     "Options",
     "Outcome",

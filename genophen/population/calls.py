@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.func import functional_call
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genophen.population.layers import conv2d, linear, max_of_tiles
+from genophen.population.alone import with_copied_buffers, with_numbers
+from genophen.population.layers import Windows, max_of_windows
+from genophen.population.modules import WHOLE, with_own_weights
+from genophen.population.nested import (
+    Varying,
+    in_usual_order,
+    items,
+    mapped,
+    of_candidate,
+    stacked,
+    varying_in,
+)
 
-#: Modules and functions that, in eval mode, treat each image of a batch (N, C, H, W) by itself.
-_IMAGEWISE = {
-    nn.Conv2d, nn.BatchNorm2d, nn.GroupNorm, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
+#: Modules and functions that, in eval mode, treat each example of a batch by itself, and the axes of a batch.
+_EXAMPLEWISE: dict[Any, int] = {
+    nn.Conv1d: 3, nn.Conv2d: 4, nn.Conv3d: 5, nn.ConvTranspose1d: 3, nn.ConvTranspose2d: 4,
+    nn.ConvTranspose3d: 5, nn.BatchNorm2d: 4, nn.BatchNorm3d: 5, nn.MaxPool1d: 3, nn.MaxPool2d: 4,
+    nn.MaxPool3d: 5, nn.AvgPool1d: 3, nn.AvgPool2d: 4, nn.AvgPool3d: 5, nn.AdaptiveAvgPool1d: 3,
+    nn.AdaptiveAvgPool2d: 4, nn.AdaptiveAvgPool3d: 5, nn.AdaptiveMaxPool2d: 4, F.max_pool2d: 4,
+    F.avg_pool2d: 4, F.adaptive_avg_pool2d: 4,
 }  # fmt: skip
-#: Those of them that treat each channel by itself, and alike.
+#: Those that do so whatever comes behind a batch's channels.
+_ANY_AXES = {nn.GroupNorm, nn.BatchNorm1d}
+#: Those of images that treat each channel by itself, and alike.
 _CHANNELWISE = {
     nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, F.max_pool2d, F.avg_pool2d,
     F.adaptive_avg_pool2d,
 }  # fmt: skip
-#: Those that treat each number by itself.
-_ELEMENTWISE = {
-    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout,
-    nn.Dropout2d, F.relu, F.leaky_relu, F.elu, F.gelu, F.silu, torch.relu, torch.tanh, torch.sigmoid,
-    Tensor.relu, Tensor.tanh, Tensor.sigmoid,
+#: Those that treat each number by itself, or the last axes alone.
+_POINTWISE = {
+    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Softplus,
+    nn.Tanh, nn.Sigmoid, nn.Identity, nn.Dropout, nn.Dropout2d, nn.LayerNorm, nn.Linear, nn.Embedding,
+    F.relu, F.leaky_relu, F.elu, F.gelu, F.silu, F.hardswish, torch.relu, torch.tanh, torch.sigmoid,
+    Tensor.relu, Tensor.tanh, Tensor.sigmoid, Tensor.contiguous,
 }  # fmt: skip
 _ARITHMETIC = {
     operator.add, operator.sub, operator.mul, torch.add, torch.sub, torch.mul, Tensor.add, Tensor.sub,
-    Tensor.mul,
+    Tensor.mul, operator.iadd, operator.imul,
 }  # fmt: skip
+#: What says how large a tensor is, or of what kind.
+_ABOUT = {getattr, Tensor.size, Tensor.dim, Tensor.numel}
 
 #: The settings of max pooling in their order, and what they are by default.
 _POOLING = {
@@ -42,67 +60,79 @@ _POOLING = {
 }  # fmt: skip
 
 
-class CannotFoldError(Exception):
-    """The network cannot be run for many candidates at once: it runs for one after the other instead."""
-
-
-@dataclass(frozen=True)
-class Varying:
-    """A tensor that differs from candidate to candidate, (P, ...)."""
-
-    stacked: Tensor
-
-
 def call_for_all(
-    call: Callable[..., Any], own: Mapping[str, Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    call: Callable[..., Any],
+    own: Mapping[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    looped: set[Any] | None = None,
 ) -> Any:
-    """What a module or function gives for every candidate: a `Varying`, or a value equal for all.
+    """What a module or function gives for every candidate: `Varying`s, or values equal for all.
 
-    `own`: the module's parameters that vary, (P, ...) by name. Arguments may hold `Varying`s.
+    `own`: the module's parameters that vary, (P, ...) by name. Arguments may hold `Varying`s. `looped`
+    remembers the functions that can be called for one candidate alone.
     """
-    if not own and not _holds_varying((args, dict(kwargs))):
+    varying = varying_in((args, dict(kwargs)))
+    if not own and not varying:
         return call(*args, **kwargs)  # on sizes, say, that no candidate changes
-    stacked = _with_own_weights(call, own, args, kwargs) if own else _without(call, args, kwargs)
-    return _one_by_one(call, own, args, kwargs) if stacked is None else Varying(stacked)
+    if call in _ABOUT and not own:
+        return _about(call, args, kwargs)
+    count = len(next(iter(own.values()))) if own else len(varying[0].stacked)
+    if isinstance(call, nn.Module):
+        written = own or type(call) in WHOLE
+        found = with_own_weights(call, own, args, kwargs, count) if written else None
+        if found is not None:
+            return mapped(found, lambda item: Varying(item) if isinstance(item, Tensor) else item)
+    result = None if own else _without(call, args, kwargs)
+    if result is not None:
+        return Varying(result)
+    if count > 1 and not isinstance(call, nn.Module):
+        mapped_result = _vectorized(call, args, kwargs, set() if looped is None else looped)
+        if mapped_result is not None:
+            return mapped_result
+    return _one_by_one(call, own, args, kwargs, count)
 
 
-def _with_own_weights(
-    module: Any, own: Mapping[str, Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Tensor | None:
-    """A convolution or dense layer with weights of each candidate's own; None for anything else."""
-    if len(args) != 1 or kwargs or "weight" not in own:
-        return None
-    weight, bias = own["weight"], own.get("bias", module.bias if hasattr(module, "bias") else None)
-    x = args[0].stacked if isinstance(args[0], Varying) else args[0].expand(len(weight), *args[0].shape)
-    if type(module) is nn.Conv2d and module.padding_mode == "zeros" and x.dim() == 5:
-        return conv2d(x, weight, bias, module)
-    if type(module) is nn.Linear and x.dim() == 3:
-        return linear(x, weight, bias)
-    return None
+def alone_on(call: Any, x: Any) -> Any:
+    """A module or function on one candidate's tensor alone, or on what all candidates share."""
+    if isinstance(x, Tensor) and x.dim() == 4 and x.device.type == "cpu":
+        windows = _windows(call, (), {})
+        if windows is not None:
+            return max_of_windows(x, windows)
+    return call(x)
+
+
+def _about(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """What a tensor says of itself, which is the same for every candidate; its data or transpose are not."""
+    args_0, kwargs_0 = of_candidate((args, dict(kwargs)), 0)
+    found = call(*args_0, **kwargs_0)
+    if any(isinstance(item, Tensor) or callable(item) for item in items(found)):
+        return _one_by_one(call, {}, args, kwargs, len(varying_in((args, dict(kwargs)))[0].stacked))
+    return found
 
 
 def _without(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:
-    """An operation whose weights are shared, on all candidates' images as on one large batch."""
-    if not args or not isinstance(args[0], Varying) or _holds_varying((args[1:], dict(kwargs))):
+    """An operation whose weights are shared, on all candidates' examples as on one large batch."""
+    if not args or not isinstance(args[0], Varying) or varying_in((args[1:], dict(kwargs))):
         return _arithmetic(call, args, kwargs)
     x, rest = args[0].stacked, args[1:]
     kind = type(call) if isinstance(call, nn.Module) else call
-    if kind in _ELEMENTWISE or (kind is nn.Linear and x.dim() >= 2):
+    if kind in _POINTWISE and x.dim() >= 2:
         return _tensor(call(x, *rest, **kwargs))
-    if kind in _IMAGEWISE and x.dim() == 5:
-        return _imagewise(call, kind, x, rest, kwargs)
-    if _flattens_images(call, rest, kwargs) and x.dim() > 2:
+    if x.dim() - 1 == _EXAMPLEWISE.get(kind) or (kind in _ANY_AXES and x.dim() >= 3):
+        return _examplewise(call, kind, x, rest, kwargs)
+    if _flattens_examples(call, rest, kwargs) and x.dim() > 2:
         return x.flatten(2)
     return _arithmetic(call, args, kwargs)
 
 
-def _imagewise(
+def _examplewise(
     call: Any, kind: Any, x: Tensor, rest: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Tensor | None:
-    """An operation on each image by itself, on the candidates' images x (P, N, C, H, W)."""
-    if x.device.type == "cpu" and (tile := _tile(call, rest, kwargs)):
-        return max_of_tiles(x, tile)
-    if kind in _CHANNELWISE and x.stride(0) == 1:
+    """An operation on each example by itself, on the candidates' x (P, N, C, ...)."""
+    if x.device.type == "cpu" and x.dim() == 5 and (windows := _windows(call, rest, kwargs)):
+        return max_of_windows(x, windows)
+    if kind in _CHANNELWISE and x.stride(0) == 1 and len(x) > 1:
         # Candidates that lie next to each other in memory are as good as channels, and need no copy.
         channels = x.permute(2, 1, 0, 3, 4)  # (C, N, P, H, W)
         output = _tensor(call(channels.flatten(0, 1), *rest, **kwargs))
@@ -111,8 +141,8 @@ def _imagewise(
     return None if output is None else output.unflatten(0, x.shape[:2])
 
 
-def _tile(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width of the tiles of which a pooling takes the largest numbers; None for anything else."""
+def _windows(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Windows | None:
+    """Those of which a pooling takes the largest numbers; None for anything else."""
     if type(call) is nn.MaxPool2d and not rest and not kwargs:
         settings = {name: getattr(call, name) for name in _POOLING}
     elif call is F.max_pool2d:
@@ -121,8 +151,10 @@ def _tile(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[
         return None
     size = _pair(settings["kernel_size"])
     steps = size if settings["stride"] is None else _pair(settings["stride"])
-    tiled = steps == size and _pair(settings["padding"]) == (0, 0) and _pair(settings["dilation"]) == (1, 1)
-    return size if tiled and not (settings["ceil_mode"] or settings["return_indices"]) else None
+    plain = _pair(settings["dilation"]) == (1, 1)
+    if not plain or settings["ceil_mode"] or settings["return_indices"]:
+        return None
+    return Windows(size, steps, _pair(settings["padding"]))
 
 
 def _pair(size: Any) -> Any:
@@ -130,7 +162,7 @@ def _pair(size: Any) -> Any:
     return (size, size) if isinstance(size, int) else tuple(size) * (2 // len(size))
 
 
-def _flattens_images(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+def _flattens_examples(call: Any, rest: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     if isinstance(call, nn.Flatten):
         return (call.start_dim, call.end_dim) == (1, -1)
     return call in (torch.flatten, Tensor.flatten) and rest == (1,) and not kwargs
@@ -144,6 +176,8 @@ def _arithmetic(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     varying = [rank for arg, rank in zip(args, ranks, strict=True) if isinstance(arg, Varying)]
     if None in ranks or not varying or any(rank != max(ranks) for rank in varying):  # type: ignore[type-var]
         return None
+    if call in (operator.iadd, operator.imul) and not isinstance(args[0], Varying):
+        return None  # each candidate would change what all share
     left, right = (arg.stacked if isinstance(arg, Varying) else arg for arg in args)
     return _tensor(call(left, right))
 
@@ -157,51 +191,49 @@ def _rank(arg: object) -> int | None:
     return 0 if isinstance(arg, int | float) else None
 
 
+def _vectorized(
+    call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], looped: set[Any]
+) -> Any:
+    """The function over the candidates' axis by `torch.vmap`; None where that cannot be done."""
+    if call in looped:
+        return None
+    stacks = [each.stacked for each in varying_in((args, dict(kwargs)))]
+
+    def of_one(*own: Tensor) -> Any:
+        values = iter(own)
+        args_p, kwargs_p = mapped(
+            (args, dict(kwargs)), lambda item: next(values) if isinstance(item, Varying) else item
+        )
+        return call(*args_p, **kwargs_p)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of operations that it would loop over itself
+            found = torch.vmap(of_one)(*stacks)
+    except (RuntimeError, TypeError, ValueError, IndexError, UserWarning):
+        looped.add(call)
+        return None
+    return mapped(found, lambda item: Varying(item) if isinstance(item, Tensor) else item)
+
+
 def _one_by_one(
-    call: Callable[..., Any], own: Mapping[str, Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    call: Callable[..., Any],
+    own: Mapping[str, Tensor],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    count: int,
 ) -> Any:
     """The operation for each candidate by itself."""
-    found: list[Varying] = []
-    _visit((args, kwargs), found.append)
-    count = len(next(iter(own.values()))) if own else len(found[0].stacked)
     outputs = []
     for p in range(count):
-        args_p, kwargs_p = _of_candidate((args, dict(kwargs)), p)
+        args_p, kwargs_p = of_candidate((args, dict(kwargs)), p)
         if isinstance(call, nn.Module):
-            # Copies of the buffers, so that no candidate sees what another one may have written there.
-            buffers = {name: buffer.clone() for name, buffer in call.named_buffers()}
-            state = {**{name: stack[p] for name, stack in own.items()}, **buffers}
-            outputs.append(functional_call(call, state, args_p, kwargs_p, tie_weights=False))
+            numbers = {name: in_usual_order(stack[p]) for name, stack in own.items()}
+            with with_numbers(call, numbers), with_copied_buffers(call):
+                outputs.append(call(*args_p, **kwargs_p))
         else:
             outputs.append(call(*args_p, **kwargs_p))
-    if all(isinstance(output, Tensor) for output in outputs):
-        return Varying(torch.stack(outputs))
-    if any(isinstance(output, Tensor) or output != outputs[0] for output in outputs):
-        raise CannotFoldError("an operation gives neither one tensor nor one value for all candidates")
-    return outputs[0]
-
-
-def _of_candidate(value: Any, p: int) -> Any:
-    return fx.node.map_aggregate(
-        value, lambda item: _slice(item.stacked, p) if isinstance(item, Varying) else item
-    )
-
-
-def _slice(stacked: Tensor, p: int) -> Tensor:
-    """Candidate p's own tensor, in an order in memory that any network's code may meet (`x.view(n, -1)`)."""
-    own = stacked[p]
-    usual = own.is_contiguous() or (own.dim() == 4 and own.is_contiguous(memory_format=torch.channels_last))
-    return own if usual else own.contiguous()
-
-
-def _visit(value: Any, see: Callable[[Varying], object]) -> None:
-    fx.node.map_aggregate(value, lambda item: see(item) if isinstance(item, Varying) else None)
-
-
-def _holds_varying(value: Any) -> bool:
-    found: list[Varying] = []
-    _visit(value, found.append)
-    return bool(found)
+    return stacked(outputs)
 
 
 def _tensor(output: object) -> Tensor | None:

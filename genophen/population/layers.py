@@ -1,180 +1,123 @@
-"""Layers of many candidates at once: convolutions and dense layers of each one's own weights, and pooling."""
+"""Layers of many candidates at once: each one's own weights, and pooling."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: Directions in kernel space that are looked for: more would cost more than they save.
-_MOST_DIRECTIONS = 64
-#: Share of a kernel's length that may lie outside the directions found: float32 rounding, not more.
-_TOLERANCE = 1e-6
+from genophen.population.nested import in_one_stack
+
+#: The function of a convolution, by the class of the module.
+CONVOLUTIONS: dict[type, Any] = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
 
 
-@dataclass(frozen=True)
-class KernelBasis:
-    """P candidates' kernels as combinations of a few, K[p, o] = sum_r coefficients[p, o, r] kernels[o, r]."""
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None, conv: Any) -> Tensor:
+    """Candidate p's convolution on its inputs: (P, N, C_out, *positions).
 
-    kernels: Tensor  # (C_out, R, C_in, kh, kw)
-    coefficients: Tensor  # (P, C_out, R)
-
-    def to(self, precision: torch.dtype) -> KernelBasis:
-        return KernelBasis(self.kernels.to(precision), self.coefficients.to(precision))
-
-    def responses(self, x: Tensor, conv: nn.Conv2d) -> Tensor:
-        """The convolution of images (N, C_in, H, W) with every kernel: (C_out, N, H', W', R)."""
-        c_out, rank = self.kernels.shape[:2]
-        kernels = self.kernels.flatten(0, 1)
-        every = F.conv2d(x, kernels, None, conv.stride, conv.padding, conv.dilation)  # (N, C_out R, H', W')
-        return every.unflatten(1, (c_out, rank)).permute(1, 0, 3, 4, 2).contiguous()
-
-    def combine(self, responses: Tensor, candidates: slice, bias: Tensor | None) -> Tensor:
-        """The candidates' own responses, (P', N, C_out, H', W'), from those of `responses`.
-
-        bias: (P', C_out), (C_out,) or None. Candidates lie next to each other in memory.
-        """
-        coefficients = self.coefficients[candidates].permute(1, 2, 0)  # (C_out, R, P')
-        offsets = coefficients.new_zeros(1) if bias is None else bias.view(-1, bias.shape[-1]).T[:, None]
-        combined = torch.baddbmm(offsets, responses.flatten(1, 3), coefficients)  # (C_out, N H' W', P')
-        return combined.unflatten(1, responses.shape[1:4]).permute(4, 1, 0, 2, 3)
-
-
-def find_basis(weights: Tensor) -> KernelBasis | None:
-    """A basis for kernels (P, C_out, C_in, kh, kw) that is smaller than half of P; None where there is none.
-
-    A search that varies a few numbers of an affine generator moves each output channel's kernel within a few
-    dimensions, whatever scales it afterwards. They are found with a random sketch (Halko et al. 2011).
-    """
-    count, c_out = weights.shape[:2]
-    size = min(count // 2, _MOST_DIRECTIONS)
-    rows = weights.detach().flatten(2).transpose(0, 1).double()  # (C_out, P, K)
-    if size < 1 or not bool(torch.isfinite(rows).all()):
-        return None
-    draws = torch.Generator().manual_seed(0)
-    sketch = torch.randn(size, count, generator=draws, dtype=torch.float64).to(rows.device) @ rows
-    directions, _ = torch.linalg.qr(sketch.transpose(1, 2))  # (C_out, K, min(size, K))
-    projected = rows @ directions  # (C_out, P, size)
-    lengths = rows.norm(dim=2).clamp_min(1e-30)
-    if bool(((rows - projected @ directions.transpose(1, 2)).norm(dim=2) > _TOLERANCE * lengths).any()):
-        return None
-    # Each at length 1: a candidate far larger than the others would hide theirs. A direction in which none
-    # goes further than the tolerance is rounding.
-    _, singular, right = torch.linalg.svd(projected / lengths[:, :, None], full_matrices=False)
-    significant = singular > _TOLERANCE
-    rank = max(1, int(significant.sum(1).max()))
-    right = right[:, :rank]  # (C_out, R, size)
-    kernels = (right @ directions.transpose(1, 2)).view(c_out, rank, *weights.shape[2:])
-    coefficients = (projected @ right.transpose(1, 2)).transpose(0, 1)  # (P, C_out, R)
-    return KernelBasis(kernels.to(weights.dtype), coefficients.to(weights.dtype).contiguous())
-
-
-@dataclass(frozen=True)
-class ChannelFactors:
-    """P candidates' kernels on fewer channels, K[p, o, c] = sum_r kernels[p, o, r] mix[p, r, c]."""
-
-    mix: Tensor  # (P, R, C_in, 1, 1)
-    kernels: Tensor  # (P, C_out, R, kh, kw)
-
-    def to(self, precision: torch.dtype) -> ChannelFactors:
-        return ChannelFactors(self.mix.to(precision), self.kernels.to(precision))
-
-    def convolve(self, x: Tensor, candidates: slice, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
-        """The candidates' convolutions, (P', N, C_out, H', W'), of their images x (P', N, C_in, H, W).
-
-        bias: (P', C_out), (C_out,) or None.
-        """
-        mix, kernels = self.mix[candidates], self.kernels[candidates]
-        biases = [None] * len(mix) if bias is None else bias.expand(len(mix), -1)
-        outputs = [
-            F.conv2d(F.conv2d(x[p], mix[p]), kernels[p], biases[p], conv.stride, conv.padding, conv.dilation)
-            for p in range(len(mix))
-        ]
-        return _stacked(outputs)
-
-
-def find_factors(weights: Tensor) -> ChannelFactors | None:
-    """Factors of kernels (P, C_out, C_in, kh, kw) that save half of the work; None where there are none.
-
-    A generator whose hidden width is d writes basic kernels of rank d + 1 over their input channels.
-    """
-    c_out, c_in, kh, kw = weights.shape[1:]
-    most = c_in * c_out * kh * kw // (2 * (c_out * kh * kw + c_in))
-    if most < 1 or not bool(torch.isfinite(weights).all()) or _rank(weights[:1]) > most:
-        return None
-    rank = _rank(weights)
-    if rank > most:
-        return None
-    rows = _channel_rows(weights)  # (P, C_in, C_out kh kw)
-    directions = torch.linalg.eigh(rows @ rows.mT)[1][:, :, -rank:].mT  # (P, R, C_in)
-    kernels = (directions @ rows).unflatten(2, (c_out, kh, kw)).transpose(1, 2)  # (P, C_out, R, kh, kw)
-    mix, kernels = directions[..., None, None].to(weights.dtype), kernels.to(weights.dtype)
-    return ChannelFactors(mix.contiguous(), kernels.contiguous())
-
-
-def _channel_rows(weights: Tensor) -> Tensor:
-    """Kernels (P, C_out, C_in, kh, kw) as matrices (P, C_in, C_out kh kw) in double precision."""
-    return weights.detach().transpose(1, 2).flatten(2).double()
-
-
-def _rank(weights: Tensor) -> int:
-    """The highest rank over input channels of kernels (P, C_out, C_in, kh, kw), up to rounding."""
-    rows = _channel_rows(weights)
-    squares = torch.linalg.eigvalsh(rows @ rows.mT).clamp_min(0)  # (P, C_in), of the singular values
-    left_out = squares.cumsum(1).sqrt()
-    return int((left_out > _TOLERANCE * left_out[:, -1:]).sum(1).max().clamp_min(1))
-
-
-def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None, conv: nn.Conv2d) -> Tensor:
-    """Candidate p's convolution on its images: (P, N, C_out, H', W').
-
-    x: (P, N, C_in, H, W); weight: (P, C_out, C_in / groups, kh, kw); bias: (P, C_out), (C_out,) or None.
+    x: (P, N, C_in, *positions); weight: (P, C_out, C_in / groups, *kernel); bias: (P, C_out), (C_out,)
+    or None.
     """
     if x.device.type == "cpu":  # where a grouped convolution does one group after the other, only slower
+        function = CONVOLUTIONS[type(conv)]
         biases = [None] * len(weight) if bias is None else bias.expand(len(weight), -1)
         outputs = [
-            F.conv2d(x[p], weight[p], biases[p], conv.stride, conv.padding, conv.dilation, conv.groups)
+            function(x[p], weight[p], biases[p], conv.stride, conv.padding, conv.dilation, conv.groups)
             for p in range(len(weight))
         ]
-        return _stacked(outputs)
-    output = grouped_conv2d(x, weight, conv)
-    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1], 1, 1)
+        return in_one_stack(outputs)
+    output = grouped_convolution(x, weight, conv)
+    return output if bias is None else output + _by_channel(bias, output)
 
 
-def _stacked(outputs: list[Tensor]) -> Tensor:
-    """Outputs (N, C, H, W) as one (P, N, C, H, W), each as it lies in memory."""
-    if outputs[0].is_contiguous(memory_format=torch.channels_last):
-        return torch.stack([output.permute(0, 2, 3, 1) for output in outputs]).permute(0, 1, 4, 2, 3)
-    return torch.stack(outputs)
-
-
-def grouped_conv2d(x: Tensor, weight: Tensor, conv: nn.Conv2d) -> Tensor:
-    """All candidates' convolutions, less their biases, as the groups of one: (P, N, C_out, H', W')."""
-    count = len(weight)
-    wide = x.transpose(0, 1).flatten(1, 2)  # (N, P C_in, H, W)
+def grouped_convolution(x: Tensor, weight: Tensor, conv: Any) -> Tensor:
+    """All candidates' convolutions, less their biases, as the groups of one: (P, N, C_out, *positions)."""
+    count, function = len(weight), CONVOLUTIONS[type(conv)]
+    wide = x.transpose(0, 1).flatten(1, 2)  # (N, P C_in, *positions)
     groups = count * conv.groups
-    wide = F.conv2d(wide, weight.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation, groups)
+    wide = function(wide, weight.flatten(0, 1), None, conv.stride, conv.padding, conv.dilation, groups)
     return wide.unflatten(1, (count, -1)).transpose(0, 1)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Candidate p's dense layer: (P, N, C_out).
+    """Candidate p's dense layer: (P, ..., C_out).
 
-    x: (P, N, C_in); weight: (P, C_out, C_in); bias: (P, C_out), (C_out,) or None.
+    x: (P, ..., C_in); weight: (P, C_out, C_in); bias: (P, C_out), (C_out,) or None.
     """
-    output = x @ weight.transpose(1, 2)
-    return output if bias is None else output + bias.view(-1, 1, bias.shape[-1])
+    if len(weight) == 1:
+        return F.linear(x[0], weight[0], bias[0] if bias is not None and bias.dim() == 2 else bias)[None]
+    rows = x.flatten(1, -2) if x.dim() > 2 else x[:, None]  # (P, rows, C_in)
+    if bias is None:
+        output = torch.bmm(rows, weight.mT)
+    else:
+        output = torch.baddbmm(bias.view(-1, 1, bias.shape[-1]), rows, weight.mT)
+    return output.view(*x.shape[:-1], -1)
 
 
-def max_of_tiles(x: Tensor, tile: tuple[int, int]) -> Tensor:
-    """The largest numbers (..., H // h, W // w) of images' (..., H, W) tiles (h, w), cut ones left out.
+def normalization(x: Tensor, own: Mapping[str, Tensor], module: Any) -> Tensor | None:
+    """Candidate p's batch, layer or group normalisation; None where it has statistics of its own.
+
+    x: (P, N, C, ...), or (P, ..., *normalized_shape) for a layer's.
+    """
+    weight, bias = own.get("weight", module.weight), own.get("bias", module.bias)
+    if isinstance(module, nn.LayerNorm):
+        output = F.layer_norm(x, module.normalized_shape, None, None, module.eps)
+        between = (1,) * (x.dim() - 1 - len(module.normalized_shape))
+        weight, bias = (_spread(each, between, module.normalized_shape) for each in (weight, bias))
+    else:
+        rows = _normalized(x.flatten(0, 1), module)
+        if rows is None:
+            return None
+        output = rows.unflatten(0, x.shape[:2])
+        weight, bias = (None if each is None else _by_channel(each, output) for each in (weight, bias))
+    output = output if weight is None else output * weight
+    return output if bias is None else output + bias
+
+
+def _normalized(x: Tensor, module: Any) -> Tensor | None:
+    """x (N, C, ...) without scale and shift."""
+    if isinstance(module, nn.GroupNorm):
+        return F.group_norm(x, module.num_groups, None, None, module.eps)
+    if module.running_mean is None:
+        return None
+    return F.batch_norm(x, module.running_mean, module.running_var, None, None, eps=module.eps)
+
+
+def _spread(values: Tensor | None, between: tuple[int, ...], shape: tuple[int, ...]) -> Tensor | None:
+    """(P, *shape) as (P, 1, ..., *shape); (*shape) as it is."""
+    own = values is not None and values.dim() > len(shape)
+    return values.view(-1, *between, *shape) if own and values is not None else values
+
+
+def _by_channel(values: Tensor, like: Tensor) -> Tensor:
+    """(P, C) or (C,) as (P or 1, 1, C, 1, ...), to be added to `like` (P, N, C, ...)."""
+    return values.view(-1, 1, values.shape[-1], *[1] * (like.dim() - 3))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of an image of which a pooling takes the largest numbers: pairs for height and width."""
+
+    size: tuple[int, int]
+    steps: tuple[int, int]
+    padding: tuple[int, int]
+
+
+def max_of_windows(x: Tensor, windows: Windows) -> Tensor:
+    """The largest numbers (..., H', W') of images' (..., H, W) windows, cut ones left out.
 
     Several times as fast on a CPU as torch's pooling, which also finds where they are.
     """
-    (h, w), (height, width) = tile, x.shape[-2:]
-    x = x[..., : height - height % h, : width - width % w]
-    rows = functools.reduce(torch.maximum, [x[..., i::h, :] for i in range(h)])
-    return functools.reduce(torch.maximum, [rows[..., i::w] for i in range(w)])
+    (h, w), (down, right), (top, left) = windows.size, windows.steps, windows.padding
+    if top or left:
+        x = F.pad(x, (left, left, top, top), value=-torch.inf)
+    height, width = (x.shape[-2] - h) // down + 1, (x.shape[-1] - w) // right + 1
+    rows = [x[..., i : i + down * (height - 1) + 1 : down, :] for i in range(h)]
+    highest = functools.reduce(torch.maximum, rows)
+    columns = [highest[..., i : i + right * (width - 1) + 1 : right] for i in range(w)]
+    return functools.reduce(torch.maximum, columns)

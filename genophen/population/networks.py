@@ -1,0 +1,155 @@
+"""Networks: many weight sets of one network, called like the network."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genophen.errors import ConfigError
+from genophen.phenotype.accounting import SampleCounter
+from genophen.phenotype.phenotype import Phenotype
+from genophen.phenotype.targets import aliases
+from genophen.population.evaluator import BLOCK_BYTES, Evaluator
+from genophen.population.inputs import Inputs
+from genophen.population.nested import Varying, mapped
+
+#: What a network's `forward` calls the state that it carries; torch's own modules say `hx`.
+_STATES = ("state", "hx")
+
+
+class Networks:
+    """P weight sets of one network, in eval mode and without gradients, called like the network itself.
+
+    What does not depend on the candidate is computed once for all of them. A network whose code cannot be
+    traced runs over a mapped axis, or one candidate after the other: `folded` and `reason` say so. Outputs
+    are each candidate's by itself, to float32 rounding.
+    """
+
+    def __init__(
+        self, network: nn.Module, weights: Mapping[str, Tensor], *, block_bytes: int = BLOCK_BYTES
+    ) -> None:
+        """`network`: any module, or a phenotype, as it is now: a copy is kept.
+
+        `weights`: for names of the plain network's parameters, those that differ, (P, *shape). `block_bytes`
+        bounds the activations held at a time (see `Population`).
+
+        Raises:
+            ConfigError: for names that are no parameter's, wrong shapes, or none at all.
+        """
+        plain = network.materialize() if isinstance(network, Phenotype) else copy.deepcopy(network)
+        count = _check(plain, weights)
+        own = {alias: weights[name] for name in weights for alias in aliases(plain, name)}
+        evaluator = Evaluator(plain.eval().requires_grad_(False), block_bytes)
+        self._begin(evaluator, own, {}, count, network.samples if isinstance(network, Phenotype) else None)
+
+    @classmethod
+    def of_population(
+        cls,
+        evaluator: Evaluator,
+        weights: dict[str, Tensor],
+        shared: dict[str, Tensor],
+        count: int,
+        samples: SampleCounter,
+    ) -> Networks:
+        """Networks that share an evaluator, and what it has found out, with those of other candidates.
+
+        `shared`: the numbers of the network that are the same for all `count` candidates.
+        """
+        networks = cls.__new__(cls)
+        networks._begin(evaluator, weights, shared, count, samples)
+        return networks
+
+    def _begin(
+        self,
+        evaluator: Evaluator,
+        weights: dict[str, Tensor],
+        shared: dict[str, Tensor],
+        count: int,
+        samples: SampleCounter | None,
+    ) -> None:
+        self.count = count
+        self._evaluator, self._weights, self._shared, self._samples = evaluator, weights, shared, samples
+        self._forward = inspect.signature(evaluator.network.forward)
+
+    def __call__(self, *args: Any, own: bool = False, **kwargs: Any) -> Any:
+        """The network's output on its own arguments, each of its tensors with the candidates first, (P, ...).
+
+        Tensors, also within tuples and dicts, are shared by all candidates, (N, ...), or with `own` each
+        candidate's own, (P, N, ...). The argument that the network's `forward` calls `state` (or `hx`) is
+        always each candidate's own: what an earlier call returned, or None.
+
+        `outputs = networks(images)`; `outputs, state = networks(x, state)`.
+        """
+        inputs = self._inputs(args, kwargs, own)
+        return self._outputs(inputs, None)
+
+    def features(self, x: Any, readout: str, *, own: bool = False) -> Tensor:
+        """What goes into the module `readout`, (P, N, ...), for inputs x as in a call."""
+        found: Tensor = self._outputs(self._inputs((x,), {}, own), readout)
+        return found
+
+    @property
+    def folded(self) -> bool | None:
+        """Whether the last call ran traced, all candidates together; None before the first."""
+        return None if self._evaluator.last is None else self._evaluator.last.kind == "folded"
+
+    @property
+    def reason(self) -> str:
+        """Why the last call was not folded; empty where it was."""
+        return "" if self._evaluator.last is None else self._evaluator.last.reason
+
+    def _outputs(self, inputs: Inputs, before: str | None) -> Any:
+        if self._samples is not None:
+            self._samples.count(self.count * inputs.examples, None)
+        with torch.no_grad():
+            self._evaluator.take(self._shared)
+            return self._evaluator.outputs(self._weights, inputs, self.count, before)
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], own: bool) -> Inputs:
+        names = list(self._forward.bind(*args, **kwargs).arguments)
+        positional = [
+            self._marked(arg, own or name in _STATES)
+            for arg, name in zip(args, [*names, *[""] * len(args)], strict=False)
+        ]
+        named = {name: self._marked(arg, own or name in _STATES) for name, arg in kwargs.items()}
+        return Inputs(tuple(positional), named)
+
+    def _marked(self, value: Any, own: bool) -> Any:
+        return mapped(value, self._as_own) if own else value
+
+    def _as_own(self, item: Any) -> Any:
+        if not isinstance(item, Tensor):
+            return item
+        if not item.dim() or len(item) != self.count:
+            raise ConfigError(
+                "cannot run the networks on inputs of their own",
+                found=f"a tensor of shape {tuple(item.shape)}",
+                allowed=f"the {self.count} networks' own along the first axis",
+                next_step="give inputs that all share without own=True",
+            )
+        return Varying(item)
+
+
+def _check(network: nn.Module, weights: Mapping[str, Tensor]) -> int:
+    """How many weight sets there are."""
+    known = dict(network.named_parameters(remove_duplicate=False))
+    attempted = "cannot make networks of these weights"
+    if not weights or any(name not in known for name in weights):
+        unknown = [name for name in weights if name not in known]
+        raise ConfigError(
+            attempted, found=f"no parameter {unknown[0]!r}" if unknown else "none", allowed=", ".join(known)
+        )
+    count = len(next(iter(weights.values())))
+    for name, stack in weights.items():
+        if not count or tuple(stack.shape) != (count, *known[name].shape):
+            raise ConfigError(
+                attempted,
+                found=f"shape {tuple(stack.shape)} for {name!r}",
+                allowed=f"{tuple(known[name].shape)} behind one number of weight sets, at least 1, for all",
+            )
+    return count
