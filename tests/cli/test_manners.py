@@ -69,7 +69,7 @@ def test_names_are_kept_until_other_plugins_are_installed(
 ) -> None:
     assert complete("genophen plugins show cp") == ["plain,cppn"]
     kept = tmp_path / "cache" / "genophen" / "plugin-names.json"
-    kept.write_text(kept.read_text().replace('["cppn", "direct"', '["cpx"'))
+    kept.write_text(kept.read_text().replace('["cppn", "dct"', '["cpx"'))
     assert complete("genophen plugins show cp") == ["plain,cpx"]  # nothing was loaded
     monkeypatch.setenv("GENOPHEN_LOAD_PLUGINS", "cppn,direct")
     assert complete("genophen plugins show cp") == ["plain,cppn"]
