@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         PluginError,
         Problem,
     )
+    from genophen.phenotype.accounting import SampleCounter
     from genophen.phenotype.expressing import ConvBiases, KernelOptions, kernel_gain, standardize
     from genophen.phenotype.phenotype import ParameterCounts, Phenotype, compile_phenotype
     from genophen.population.networks import Networks
@@ -62,6 +63,7 @@ _MODULE_OF = {
     "Reporter": "contracts.reporter",
     "Run": "runs",
     "RunInfo": "contracts.reporter",
+    "SampleCounter": "phenotype.accounting",
     "Split": "contracts.dataset",
     "Target": "contracts.genotype",
     "TrainBatches": "data.batches",
@@ -104,6 +106,7 @@ __all__ = [
     "Reporter",
     "Run",
     "RunInfo",
+    "SampleCounter",
     "Split",
     "Target",
     "TrainBatches",

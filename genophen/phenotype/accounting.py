@@ -45,5 +45,16 @@ class SampleCounter:
         if isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled():
             output.register_hook(lambda _: self._count_backward(samples))
 
+    def take(self) -> SampleCounter:
+        """What was counted until now, of which nothing is left here."""
+        taken = SampleCounter(self.forward_samples, self.backward_samples)
+        self.forward_samples = self.backward_samples = 0
+        return taken
+
+    def add(self, taken: SampleCounter) -> None:
+        """Count, too, what a copy of the phenotype counted in another process."""
+        self.forward_samples += taken.forward_samples
+        self.backward_samples += taken.backward_samples
+
     def _count_backward(self, samples: int) -> None:
         self.backward_samples += samples

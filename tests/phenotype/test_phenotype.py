@@ -185,10 +185,13 @@ def test_evaluation_notices_every_way_to_change_a_parameter(change) -> None:
 
 
 def test_gradients_flow_in_eval_mode_too_and_twice() -> None:
-    phenotype = compiled(embedding_dim=4).eval()
-    for _ in range(2):
-        phenotype(torch.randn(2, 3, 6, 6)).sum().backward()
-    assert phenotype.genotype.generators["3x3"].embeddings.grad is not None
+    phenotype, images = compiled(embedding_dim=4).eval(), torch.randn(2, 3, 6, 6)
+    embeddings = phenotype.genotype.generators["3x3"].embeddings
+    (expected,) = torch.autograd.grad(phenotype(images).sum(), embeddings)
+    assert expected.abs().sum() > 0
+    for times in (1, 2):
+        phenotype(images).sum().backward()
+        torch.testing.assert_close(embeddings.grad, times * expected)
 
 
 def test_inference_mode_first_does_not_spoil_training_afterwards() -> None:
@@ -224,6 +227,16 @@ def test_samples_are_counted_where_they_run() -> None:
             phenotype(torch.randn(11, 3, 6, 6))
     assert (phenotype.samples.forward_samples, phenotype.samples.backward_samples) == (12, 7)
     assert phenotype.samples.sample_evaluations == 12 + 2 * 7
+
+
+def test_what_a_copy_counted_elsewhere_is_added_once() -> None:
+    phenotype, copy = compiled(), compiled()
+    phenotype.samples.count(5, None)
+    for _ in range(2):
+        copy(torch.randn(3, 3, 6, 6)).sum().backward()
+        phenotype.samples.add(copy.samples.take())
+    assert (phenotype.samples.forward_samples, phenotype.samples.backward_samples) == (11, 6)
+    assert copy.samples.sample_evaluations == 0
 
 
 def test_double_precision_networks_get_double_precision_genotypes() -> None:

@@ -13,8 +13,11 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from genophen_plugins.optimizers.evolution.fitness import make_fitness, make_population
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions
 from genophen_plugins.optimizers.evolution.readout import RidgeRegression, cross_validate, sharpness
 from genophen_plugins.optimizers.evolution.svm import fit_svm
+from genophen_plugins.optimizers.evolution.workers import Workers
 from helpers import digits_tables, plugin_class
 from torch import Tensor, nn
 
@@ -64,7 +67,7 @@ def test_the_centre_moves_to_where_fitness_is_highest(name: str) -> None:
     searcher = cls(cls.Options(population_size=16, stdev_init=0.3)).make_searcher(5, seed=0)
     best = torch.tensor([1.0, -1.0, 0.5, 0.0, 2.0], dtype=torch.float64)
     for _ in range(300):
-        searcher.step(lambda x: -(x - best).square().sum(1))
+        searcher.tell(-(searcher.ask() - best).square().sum(1))
     torch.testing.assert_close(searcher.center(), best, rtol=0, atol=0.1)
 
 
@@ -96,10 +99,10 @@ def test_a_round_whose_end_uses_the_budget_up_is_the_last(tmp_path: Path) -> Non
 @pytest.mark.parametrize("measure", ["cross-entropy", "squared-error", "accuracy"])
 @pytest.mark.parametrize("readout", ["direct", "ridge"])
 def test_fitness_is_what_it_is_called(readout: str, measure: str) -> None:
-    cls = plugin_class("optimizer", "cma-es")
-    trial = OptimizerTrial(cls, cls.Options(**{**RIDGE, "readout": readout, "fitness": measure}))
-    evolution: Any = trial.optimizer
-    population, fitness = evolution._population, evolution._fitness
+    options = EvolutionOptions(**{**RIDGE, "readout": readout, "fitness": measure})
+    trial = OptimizerTrial(plugin_class("optimizer", "cma-es"))
+    fitness = make_fitness(trial.context, options)
+    population = make_population(trial.phenotype, trial.phenotype.genes("genotype"), options)
     images, labels = fitness.draw()
     candidates = population.center()[None]
     if readout == "direct":
@@ -114,17 +117,17 @@ def test_fitness_is_what_it_is_called(readout: str, measure: str) -> None:
         "squared-error": -(outputs - torch.eye(3)[labels]).square().sum(1).mean(),
         "accuracy": (outputs.argmax(1) == labels).float().mean(),
     }[measure]
-    torch.testing.assert_close(fitness(population, candidates, images, labels)[0], expected)
+    torch.testing.assert_close(fitness(population, candidates, (images, labels))[0], expected)
     loss = 1 - expected if measure == "accuracy" else -expected
     torch.testing.assert_close(fitness.as_loss(expected), loss)
 
 
 def test_by_default_a_solved_readout_is_judged_by_what_it_minimises() -> None:
-    cls = plugin_class("optimizer", "cma-es")
-    measures = {}
-    for readout in ("direct", "ridge"):
-        evolution: Any = OptimizerTrial(cls, cls.Options(**{**RIDGE, "readout": readout})).optimizer
-        measures[readout] = evolution._fitness.measure
+    trial = OptimizerTrial(plugin_class("optimizer", "cma-es"))
+    measures = {
+        readout: make_fitness(trial.context, EvolutionOptions(**{**RIDGE, "readout": readout})).measure
+        for readout in ("direct", "ridge")
+    }
     assert measures == {"direct": "cross-entropy", "ridge": "squared-error"}
 
 
@@ -247,7 +250,7 @@ def test_pgpe_settles(tmp_path: Path) -> None:
     cls = plugin_class("optimizer", "pgpe")
     searcher = cls(cls.Options()).make_searcher(10, seed=0)
     for _ in range(800):
-        searcher.step(lambda x: -(x - 1).square().sum(1))
+        searcher.tell(-(searcher.ask() - 1).square().sum(1))
     assert float((searcher.center() - 1).square().sum()) < 1e-8
 
 
@@ -316,12 +319,16 @@ class TestWorkers:
         assert result["status"] == "completed"
 
     def test_a_worker_killed_in_mid_generation_changes_nothing(self) -> None:
-        cls = plugin_class("optimizer", "cma-es")
-        options = cls.Options(**{**self.options, "genes": "genotype"})
-        undisturbed, killed = OptimizerTrial(cls, options), OptimizerTrial(cls, options)
-        expected = [float(undisturbed.step().train_loss) for _ in range(6)]
-        losses = [float(killed.step().train_loss)]
-        victim = killed.optimizer._workers.process_ids()[0]
+        trial = OptimizerTrial(plugin_class("optimizer", "cma-es"))
+        phenotype, options = trial.phenotype, EvolutionOptions(num_workers=2)
+        genes = phenotype.genes("genotype")
+        fitness = make_fitness(trial.context, options)
+        workers, batch = Workers(phenotype, genes, fitness, options), fitness.draw()
+        count = len(batch[1])
+        candidates = torch.randn(40, make_population(phenotype, genes, options).num_genes)
+        undisturbed = workers.evaluate(candidates, batch)
+        assert phenotype.samples.take().sample_evaluations == 40 * count
+        victim = workers.process_ids()[0]
 
         def kill() -> None:
             time.sleep(0.01)
@@ -329,7 +336,8 @@ class TestWorkers:
 
         killer = threading.Thread(target=kill)
         killer.start()
-        losses += [float(killed.step().train_loss) for _ in range(5)]
+        for _ in range(5):
+            torch.testing.assert_close(workers.evaluate(candidates, batch), undisturbed, rtol=0, atol=0)
         killer.join()
-        assert losses == expected
-        assert victim not in killed.optimizer._workers.process_ids()
+        assert victim not in workers.process_ids()
+        assert phenotype.samples.sample_evaluations == 5 * 40 * count

@@ -76,7 +76,8 @@ def test_random_search_keeps_the_best_candidate() -> None:
     assert not searcher.center().any()
     drawn: list[torch.Tensor] = []
     for _ in range(5):
-        searcher.step(lambda x: drawn.append(x) or -(x - 1).square().sum(1))  # type: ignore[func-returns-value]
+        drawn.append(searcher.ask())
+        searcher.tell(-(drawn[-1] - 1).square().sum(1))
     every = torch.cat(drawn)
     assert len(every) == 40
     assert every.std() == pytest.approx(0.5, rel=0.2)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.searchers import Evaluate, Searcher
-from genophen_plugins.optimizers.evolution.strategies import Evolution, EvolutionOptions
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions
+from genophen_plugins.optimizers.evolution.searchers import Searcher
+from genophen_plugins.optimizers.evolution.strategies import Evolution
 
 
 class StartSearcher(Searcher):
@@ -18,8 +19,11 @@ class StartSearcher(Searcher):
     def __init__(self, num_genes: int) -> None:
         self._start = torch.zeros(num_genes, dtype=torch.float64)
 
-    def step(self, evaluate: Evaluate) -> None:
-        evaluate(self._start[None])
+    def ask(self) -> Tensor:
+        return self._start[None]
+
+    def tell(self, fitness: Tensor) -> None:
+        pass
 
     def center(self) -> Tensor:
         return self._start
@@ -42,13 +46,15 @@ class RandomSearcher(Searcher):
         self._generator = torch.Generator().manual_seed(seed)
         self._best, self._best_fitness = torch.zeros(num_genes, dtype=torch.float64), -torch.inf
 
-    def step(self, evaluate: Evaluate) -> None:
+    def ask(self) -> Tensor:
         shape = (self._options.population_size, len(self._best))
-        candidates = torch.randn(shape, dtype=torch.float64, generator=self._generator)
-        candidates *= self._options.stdev_init
-        fitness = evaluate(candidates)
+        drawn = torch.randn(shape, dtype=torch.float64, generator=self._generator)
+        self._asked = drawn * self._options.stdev_init
+        return self._asked
+
+    def tell(self, fitness: Tensor) -> None:
         if float(fitness.max()) > self._best_fitness:
-            self._best, self._best_fitness = candidates[fitness.argmax()], float(fitness.max())
+            self._best, self._best_fitness = self._asked[fitness.argmax()], float(fitness.max())
 
     def center(self) -> Tensor:
         """The best candidate; the start before there is any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,75 +11,112 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genophen
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions
 from genophen_plugins.optimizers.evolution.readout import cross_validate, find_readout, sharpness
 from genophen_plugins.optimizers.evolution.streaming import StreamedRidge
 from genophen_plugins.optimizers.evolution.svm import fit_svm
 
 #: Features held at a time: candidates beyond need their common part computed again.
 FEATURE_BYTES = 256 * 2**20
+#: Training images that readouts are solved and judged on, where there are as many.
+RIDGE_IMAGES = 8000
+
+#: Images (N, C, H, W) and labels (N,).
+Batch = tuple[Tensor, Tensor]
 
 
-class Fitness:
-    """Candidates with the readout that they have; higher is better. Can be sent to other processes."""
+class Fitness(ABC):
+    """What candidates are ranked by; higher is better. Can be sent to other processes, to be called there."""
 
-    def __init__(self, context: genophen.Context, options: Any) -> None:
+    #: `cross-entropy`, `squared-error` or `accuracy`.
+    measure: str
+    #: The phenotype's parameters that are solved, not searched.
+    solved: frozenset[str] = frozenset()
+    #: Settings that were left open, as they were filled in.
+    derived: Mapping[str, Any]
+
+    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
         self._context: genophen.Context | None = context
         self._options = options
+        self.derived = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_context": None}  # other processes are sent the images that they need
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        """Images (N, C, H, W) and labels (N,) for one generation."""
-        assert self._context is not None
-        return self._context.batches.next()
-
-    def __call__(
-        self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
-    ) -> Tensor:
-        """Fitness (P,) of candidates (P, num_genes) on images that `draw` gave."""
-        if self.measure == "cross-entropy":
-            return -population.losses(candidates, images, labels)
-        outputs = population.logits(candidates, images)
-        return torch.stack([MEASURES[self.measure](each, labels) for each in outputs])
-
     @property
-    def measure(self) -> str:
-        """What candidates are ranked by: `cross-entropy`, `squared-error` or `accuracy`."""
-        measure: str = self._options.fitness
-        return "cross-entropy" if measure == "auto" else measure
+    def context(self) -> genophen.Context:
+        """What the optimizer works with, in its own process."""
+        assert self._context is not None
+        return self._context
+
+    @abstractmethod
+    def draw(self) -> Batch:
+        """The images of one generation, the same for all candidates."""
+
+    @abstractmethod
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
+        """Fitness (P,) of candidates (P, num_genes) on images that `draw` gave."""
+
+    @abstractmethod
+    def finish(self, phenotype: genophen.Phenotype) -> None:
+        """Complete a phenotype that is to be measured."""
 
     def as_loss(self, fitness: Tensor) -> Tensor:
         """The training loss that a fitness stands for: the measure itself, or the share of errors."""
         return 1 - fitness if self.measure == "accuracy" else -fitness
 
+
+class DirectFitness(Fitness):
+    """Candidates with the readout that they have, on training batches."""
+
+    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
+        super().__init__(context, options)
+        self.measure = "cross-entropy" if options.fitness == "auto" else options.fitness
+
+    def draw(self) -> Batch:
+        return self.context.batches.next()
+
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
+        images, labels = batch
+        if self.measure == "cross-entropy":
+            return -population.losses(candidates, images, labels)
+        outputs = population.logits(candidates, images)
+        return torch.stack([MEASURES[self.measure](each, labels) for each in outputs])
+
     def finish(self, phenotype: genophen.Phenotype) -> None:
-        """Complete a phenotype that is to be measured."""
+        """Nothing is missing."""
 
 
-class RidgeFitness(Fitness):
+class SolvedFitness(Fitness):
     """Candidates judged by what a linear readout makes of their features, solved anew for each of them.
 
     The readouts of a candidate are fitted to all folds of some training images but one, and judged on that
-    one. The images are drawn for each generation, without augmentation, and are the same for all candidates.
+    one. The images are drawn for each generation, without augmentation.
+
+    By default they are judged by what the regression itself minimises, the squared error, which tells
+    candidates apart best: between two draws of images it agrees with itself, where cross-entropy, which a
+    few images dominate, hardly does.
     """
 
-    def __init__(self, context: genophen.Context, options: Any) -> None:
+    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
         super().__init__(context, options)
+        self.measure = "squared-error" if options.fitness == "auto" else options.fitness
         available = len(context.train_images)
-        if options.ridge_images > available:
+        if options.ridge_images is None:
+            self.derived = {"ridge_images": min(RIDGE_IMAGES, available)}
+        elif options.ridge_images > available:
             raise genophen.ConfigError(
                 "cannot draw the images for the ridge readout",
                 found=f"ridge_images = {options.ridge_images:,}",
                 allowed=f"up to {available:,}, the number of training images",
             )
+        self._num_images = options.ridge_images or self.derived["ridge_images"]
         images, _ = context.train_images.take(torch.arange(2))
         self._name = find_readout(context.phenotype, context.readout, images)
         readout = context.phenotype.network.get_submodule(self._name)
         assert isinstance(readout, nn.Linear)
         self._shape = (readout.in_features, readout.out_features)
-        #: The phenotype's parameters that are solved, not searched.
-        self.solved = {f"network.{self._name}.weight", f"network.{self._name}.bias"}
+        self.solved = frozenset({f"network.{self._name}.weight", f"network.{self._name}.bias"})
         if not self.solved <= {name for name, _ in context.phenotype.named_parameters()}:
             raise genophen.ConfigError(
                 "cannot solve the readout in closed form",
@@ -86,23 +125,12 @@ class RidgeFitness(Fitness):
                 next_step="narrow the architecture's expressed(), or set readout = 'direct'",
             )
 
-    def draw(self) -> tuple[Tensor, Tensor]:
-        assert self._context is not None
-        order = torch.randperm(len(self._context.train_images), generator=self._context.generator)
-        return self._context.train_images.take(order[: self._options.ridge_images])
+    def draw(self) -> Batch:
+        order = torch.randperm(len(self.context.train_images), generator=self.context.generator)
+        return self.context.train_images.take(order[: self._num_images])
 
-    @property
-    def measure(self) -> str:
-        """As for other readouts, but by default what the regression itself minimises.
-
-        The squared error tells candidates apart best: between two draws of images it agrees with itself,
-        where cross-entropy, which a few images dominate, hardly does.
-        """
-        return "squared-error" if self._options.fitness == "auto" else super().measure
-
-    def __call__(
-        self, population: genophen.Population, candidates: Tensor, images: Tensor, labels: Tensor
-    ) -> Tensor:
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
+        images, labels = batch
         feature_bytes = 4 * len(images) * self._shape[0]
         step = max(1, FEATURE_BYTES // feature_bytes)
         fitness = []
@@ -113,14 +141,13 @@ class RidgeFitness(Fitness):
 
     def finish(self, phenotype: genophen.Phenotype) -> None:
         """Solve the readout on all training images and write it into the phenotype's layer."""
-        assert self._context is not None
         readout = phenotype.network.get_submodule(self._name)
         assert isinstance(readout, nn.Linear)
         population = genophen.Population(phenotype, sorted(self.solved))
         candidate = population.center()[None]
         regression = StreamedRidge(*self._shape, readout.weight.device)
         kept: list[tuple[Tensor, Tensor]] = []
-        for images, labels in self._context.train_images:
+        for images, labels in self.context.train_images:
             features = population.features(candidate, images, self._name)[0]
             regression.add(features, labels)
             if not kept or self._options.readout == "svm":
@@ -139,6 +166,20 @@ class RidgeFitness(Fitness):
         options, classes = self._options, self._shape[1]
         outputs = cross_validate(features, labels, classes, options.ridge_folds, options.ridge_lambda)
         return judge(outputs, labels, self.measure)
+
+
+def make_fitness(context: genophen.Context, options: EvolutionOptions) -> Fitness:
+    """The fitness that the settings ask for."""
+    return (DirectFitness if options.readout == "direct" else SolvedFitness)(context, options)
+
+
+def make_population(
+    phenotype: genophen.Phenotype, genes: list[str], options: EvolutionOptions
+) -> genophen.Population:
+    """The population that candidates of these genes are evaluated in."""
+    # What training means by its precision: validation and test are in float32 all the same.
+    precision = phenotype.training_precision or torch.float32
+    return genophen.Population(phenotype, genes, block_bytes=options.memory_mb * 2**20, precision=precision)
 
 
 def judge(outputs: Tensor, labels: Tensor, measure: str) -> Tensor:

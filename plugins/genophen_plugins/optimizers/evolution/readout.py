@@ -192,17 +192,9 @@ def _has_bias(phenotype: genophen.Phenotype, name: str) -> bool:
 def _run_dense_layers(phenotype: genophen.Phenotype, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The logits, and the outputs of those dense layers that run, by name."""
     outputs: dict[str, Tensor] = {}
-    hooks = [
-        module.register_forward_hook(lambda _, __, output, name=name: outputs.__setitem__(name, output))
-        for name, module in phenotype.network.named_modules()
-        if isinstance(module, nn.Linear)
-    ]
-    was_training = phenotype.training
-    try:
-        with torch.no_grad(), phenotype.samples.paused():
-            logits = phenotype.eval()(images)
-    finally:
-        phenotype.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return logits, outputs
+    network = phenotype.materialize().eval()  # a copy: nothing is counted, and no hook stays
+    for name, module in network.named_modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+    with torch.no_grad():
+        return network(images), outputs

@@ -1,11 +1,10 @@
-"""evotorch's search algorithms, seeded, with a state that continues to the bit."""
+"""Search as ask and tell; evotorch's algorithms, seeded, with a state that continues to the bit."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor
 
 import genophen
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions
 from genophen_plugins.ray_cluster import quiet_ray
 
-Evaluate = Callable[[Tensor], Tensor]
 #: What CMA-ES remembers from one generation to the next, by evotorch's names.
 _CMAES_STATE = ("m", "sigma", "C", "A", "p_sigma", "p_c")
 
@@ -24,8 +23,12 @@ class Searcher(ABC):
     """A distribution over coordinates (num_genes,), standard normal times `stdev_init` at the start."""
 
     @abstractmethod
-    def step(self, evaluate: Evaluate) -> None:
-        """One generation; `evaluate` maps coordinates (P, num_genes) to finite fitnesses (P,)."""
+    def ask(self) -> Tensor:
+        """The candidates of the next generation, (P, num_genes)."""
+
+    @abstractmethod
+    def tell(self, fitness: Tensor) -> None:
+        """Take in the finite fitness (P,) of the candidates that `ask` gave last; higher is better."""
 
     @abstractmethod
     def center(self) -> Tensor:
@@ -37,7 +40,7 @@ class Searcher(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the next generations depend on."""
+        """All that the next generations depend on, after `tell`."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -47,9 +50,9 @@ class Searcher(ABC):
 class EvotorchSearcher(Searcher):
     """A search of evotorch's, in double precision, in which a covariance matrix stays definite for longer."""
 
-    def __init__(self, num_genes: int, seed: int, options: Any) -> None:
+    def __init__(self, num_genes: int, seed: int, options: EvolutionOptions) -> None:
         self._evotorch = _import_evotorch()
-        self._problem = self._make_problem(num_genes, seed)
+        self._problem = _make_problem(self._evotorch, num_genes, seed)
         with warnings.catch_warnings():
             # evotorch calls np.floor and torch.tensor on torch tensors, of which both packages disapprove.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -57,7 +60,7 @@ class EvotorchSearcher(Searcher):
             self._algorithm = self._make_algorithm(np.zeros(num_genes), options)
 
     @abstractmethod
-    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+    def _make_algorithm(self, center: np.ndarray, options: EvolutionOptions) -> Any:
         """evotorch's algorithm on `self._problem`."""
 
     @abstractmethod
@@ -65,17 +68,6 @@ class EvotorchSearcher(Searcher):
 
     @abstractmethod
     def _load_own_state(self, state: dict[str, Any]) -> None: ...
-
-    def step(self, evaluate: Evaluate) -> None:
-        self._problem.evaluate_with = evaluate
-        try:
-            self._algorithm.step()
-        except torch.linalg.LinAlgError as error:
-            raise genophen.GenophenError(
-                "cannot continue the evolution",
-                found=f"the covariance matrix is no longer positive definite ({str(error).splitlines()[0]})",
-                next_step="a smaller stdev_init, a larger population_size, or separable = true",
-            ) from None
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -89,38 +81,64 @@ class EvotorchSearcher(Searcher):
         self._problem.generator.set_state(state["generator"])
         self._load_own_state(state)
 
-    def _make_problem(self, num_genes: int, seed: int) -> Any:
-        class Problem(self._evotorch.Problem):  # type: ignore[name-defined]
-            """Fitness by whatever function the present generation is evaluated with."""
 
-            evaluate_with: Evaluate
+def _make_problem(evotorch: Any, num_genes: int, seed: int) -> Any:
+    """evotorch's problem of the present generation, whose fitness is what it was told, `told` (P,)."""
 
-            def _evaluate_batch(self, batch: Any) -> None:
-                values = batch.values.as_subclass(Tensor).clone()
-                batch.set_evals(self.evaluate_with(values).to(torch.float64))
+    class Told(evotorch.Problem):
+        told = torch.zeros(())
 
-        return Problem(
-            "max",
-            solution_length=num_genes,
-            initial_bounds=(-1.0, 1.0),
-            dtype=torch.float64,
-            eval_dtype=torch.float64,
-            seed=seed,
-            store_solution_stats=False,
-        )
+        def _evaluate_batch(self, batch: Any) -> None:
+            batch.set_evals(self.told.to(torch.float64).expand(len(batch)))
+
+    return Told(
+        "max",
+        solution_length=num_genes,
+        initial_bounds=(-1.0, 1.0),
+        dtype=torch.float64,
+        eval_dtype=torch.float64,
+        seed=seed,
+        store_solution_stats=False,
+    )
 
 
 class CMAESSearcher(EvotorchSearcher):
-    """CMA-ES, active, with a full or a diagonal covariance matrix."""
+    """CMA-ES, active, with a full or a diagonal covariance matrix.
 
-    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
-        return self._evotorch.algorithms.CMAES(
+    evotorch's step draws, evaluates and moves; here it moves, by what `ask` drew and `tell` was told.
+    """
+
+    def __init__(self, num_genes: int, seed: int, options: EvolutionOptions, separable: bool) -> None:
+        self._separable = separable
+        super().__init__(num_genes, seed, options)
+
+    def _make_algorithm(self, center: np.ndarray, options: EvolutionOptions) -> Any:
+        algorithm = self._evotorch.algorithms.CMAES(
             self._problem,
             stdev_init=options.stdev_init,
             popsize=options.population_size,
             center_init=center,
-            separable=options.separable,
+            separable=self._separable,
         )
+        self._draw = algorithm.sample_distribution
+        algorithm.sample_distribution = lambda: self._drawn
+        return algorithm
+
+    def ask(self) -> Tensor:
+        self._drawn = self._draw()
+        _, _, candidates = self._drawn  # the others: before shape and scale, before scale
+        return _plain(candidates)
+
+    def tell(self, fitness: Tensor) -> None:
+        self._problem.told = fitness
+        try:
+            self._algorithm.step()
+        except torch.linalg.LinAlgError as error:
+            raise genophen.GenophenError(
+                "cannot continue the evolution",
+                found=f"the covariance matrix is no longer positive definite ({str(error).splitlines()[0]})",
+                next_step="a smaller stdev_init, a larger population_size, or separable = true",
+            ) from None
 
     def center(self) -> Tensor:
         return _plain(self._algorithm.m)
@@ -137,8 +155,18 @@ class CMAESSearcher(EvotorchSearcher):
             setattr(self._algorithm, name, value.clone() if isinstance(value, Tensor) else value)
 
 
-class _GaussianSearcher(EvotorchSearcher):
-    """Searches of evotorch's that follow a gradient of the distribution's own parameters."""
+class GaussianSearcher(EvotorchSearcher):
+    """Searches of evotorch's that follow a gradient of the distribution's own parameters.
+
+    Their step moves the distribution by the generation before, and then draws the next one.
+    """
+
+    def ask(self) -> Tensor:
+        self._algorithm.step()
+        return _plain(self._algorithm.population.values)
+
+    def tell(self, fitness: Tensor) -> None:
+        self._algorithm.population.set_evals(fitness.to(torch.float64))
 
     def center(self) -> Tensor:
         return _plain(self._algorithm._distribution.parameters["mu"])
@@ -152,7 +180,6 @@ class _GaussianSearcher(EvotorchSearcher):
         return {
             "mu": _plain(parameters["mu"]),
             "sigma": _plain(parameters["sigma"]),
-            # The distribution is moved by a generation when the next one begins.
             "values": None if population is None else _plain(population.values),
             "evals": None if population is None else _plain(population.evals),
             "velocity": None if optimizer is None else _plain(optimizer._velocity),
@@ -171,29 +198,29 @@ class _GaussianSearcher(EvotorchSearcher):
             algorithm._population, algorithm._first_iter = batch, False
 
 
-class SNESSearcher(_GaussianSearcher):
+class SNESSearcher(GaussianSearcher):
     """Separable natural evolution strategy with its published learning rates."""
 
-    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+    def _make_algorithm(self, center: np.ndarray, options: EvolutionOptions) -> Any:
         return self._evotorch.algorithms.SNES(
             self._problem, stdev_init=options.stdev_init, popsize=options.population_size, center_init=center
         )
 
 
-class PGPESearcher(_GaussianSearcher):
+class PGPESearcher(GaussianSearcher):
     """PGPE with mirrored candidates and ClipUp, with the settings that Toklu et al. (2020) derive.
 
     They set ClipUp's speed, which is the same at every step, to a share of the search's radius at the start.
     Here it is that share of the present radius: a speed that stays keeps the centre from settling.
     """
 
-    def step(self, evaluate: Evaluate) -> None:
+    def ask(self) -> Tensor:
         radius = float(self._algorithm._distribution.parameters["sigma"].norm())
         (group,) = self._algorithm._optimizer.param_groups
         group["max_speed"], group["lr"] = radius / 15, radius / 30
-        super().step(evaluate)
+        return super().ask()
 
-    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
+    def _make_algorithm(self, center: np.ndarray, options: EvolutionOptions) -> Any:
         max_speed = options.stdev_init * len(center) ** 0.5 / 15
         return self._evotorch.algorithms.PGPE(
             self._problem,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.fitness import Fitness, RidgeFitness
+from genophen_plugins.optimizers.evolution.fitness import Batch, make_fitness, make_population
+from genophen_plugins.optimizers.evolution.options import CMAESOptions, EvolutionOptions, PGPEOptions
 from genophen_plugins.optimizers.evolution.searchers import (
     CMAESSearcher,
     PGPESearcher,
@@ -22,62 +22,6 @@ from genophen_plugins.optimizers.evolution.workers import Workers
 
 #: A full covariance matrix of more genes than this takes longer than the evaluation of the candidates.
 FULL_COVARIANCE_GENES = 1500
-#: Training images that readouts are solved and judged on, where there are as many.
-RIDGE_IMAGES = 8000
-
-
-class EvolutionOptions(genophen.Options):
-    genes: Literal["embeddings", "genotype", "all"] = Field(
-        "genotype", description="what is searched; 'all': the direct parameters, too (less a solved readout)"
-    )
-    population_size: int = Field(32, ge=4, le=100_000, description="candidates in a generation")
-    generations_per_round: int = Field(20, ge=1, le=1_000_000, description="generations between validations")
-    stdev_init: float = Field(
-        0.1, gt=0, description="width of the search at the start, times each tensor's root mean square"
-    )
-    center_init: Literal["start", "zeros"] = Field(
-        "start", description="where the search begins: at the genotype's initial (or warm) values, or at zero"
-    )
-    warm_start: genophen.PathOption | None = Field(
-        None,
-        description="run directory whose best weights to start from: same architecture and genotype",
-    )
-    fitness: Literal["auto", "cross-entropy", "squared-error", "accuracy"] = Field(
-        "auto",
-        description="what candidates are ranked by; 'squared-error': the outputs' distance from one-hot "
-        "labels; 'auto': squared-error for a ridge readout, which minimises that, else cross-entropy",
-    )
-    readout: Literal["direct", "ridge", "svm"] = Field(
-        "direct",
-        description="'ridge': each candidate's last dense layer is solved in closed form on training images "
-        "and judged on others; 'svm': so, too, but the layer that is kept is a support vector machine; "
-        "'direct': the layer is as the genes, or the seed, have it",
-    )
-    ridge_lambda: float = Field(
-        30.0, gt=0, le=1e9, description="penalty on a solved readout; it weighs as much as that many images"
-    )
-    ridge_images: int | None = Field(
-        None,
-        ge=4,
-        description="training images of a generation on which readouts are solved and judged (default: "
-        "8,000, or all where there are fewer)",
-    )
-    ridge_folds: int = Field(
-        4, ge=2, le=100, description="parts of these images; each is judged by a readout solved on the others"
-    )
-    memory_mb: int = Field(
-        10, ge=1, le=1_000_000, description="MiB of activations worked on at a time; more is seldom faster"
-    )
-    num_workers: int = Field(0, ge=0, le=10_000, description="Ray actors that share a generation; 0: none")
-    ray_address: str = Field("", description="a Ray cluster to join; empty: a Ray on this machine")
-
-    @model_validator(mode="after")
-    def _folds_hold_images(self) -> EvolutionOptions:
-        if self.ridge_images is not None and self.ridge_images < 2 * self.ridge_folds:
-            raise ValueError(
-                f"ridge_images of at least 2 a fold ({2 * self.ridge_folds}), not {self.ridge_images}"
-            )
-        return self
 
 
 class Evolution(genophen.Optimizer):
@@ -103,21 +47,11 @@ class Evolution(genophen.Optimizer):
     def setup(self, context: genophen.Context) -> None:
         self._context = context
         self.steps_per_round = self.options.generations_per_round
+        self._fitness = make_fitness(context, self.options)
+        self.derived = self._fitness.derived
         names = context.phenotype.genes(self.options.genes)
-        self._fitness: Fitness
-        if self.options.readout != "direct":
-            available = len(context.train_images)
-            if self.options.ridge_images is None:
-                self.derived = {"ridge_images": min(RIDGE_IMAGES, available)}
-            self._fitness = RidgeFitness(context, self.options.model_copy(update=self.derived))
-            names = [name for name in names if name not in self._fitness.solved]
-        else:
-            self._fitness = Fitness(context, self.options)
-        # What training means by its precision: validation and test are in float32 all the same.
-        precision = context.phenotype.training_precision or torch.float32
-        self._population = genophen.Population(
-            context.phenotype, names, block_bytes=self.options.memory_mb * 2**20, precision=precision
-        )
+        names = [name for name in names if name not in self._fitness.solved]
+        self._population = make_population(context.phenotype, names, self.options)
         self.searched = self._population.num_genes
         self._workers: Workers | None = None
         self._started = False
@@ -127,16 +61,10 @@ class Evolution(genophen.Optimizer):
 
     def step(self) -> genophen.Metrics:
         self._start()
-        images, labels = self._fitness.draw()
-        fitness: Tensor | None = None
-
-        def evaluate(coordinates: Tensor) -> Tensor:
-            nonlocal fitness
-            fitness = self._evaluate(self._candidates(coordinates), images, labels)
-            return _ranked(fitness)
-
-        self._searcher.step(evaluate)
-        assert fitness is not None
+        batch = self._fitness.draw()
+        candidates = self._candidates(self._searcher.ask())
+        fitness = self._evaluate(candidates, batch)
+        self._searcher.tell(_finite_for_ranking(fitness))
         self._generation += 1
         finite = fitness[torch.isfinite(fitness)]
         self._non_finite += len(fitness) - len(finite)
@@ -190,17 +118,16 @@ class Evolution(genophen.Optimizer):
         """Genes (P, num_genes), float32, of search coordinates (P, num_genes)."""
         return self._origin + self._scale * coordinates.to(torch.float32)
 
-    def _evaluate(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    def _evaluate(self, candidates: Tensor, batch: Batch) -> Tensor:
         if not self.options.num_workers:
-            return self._fitness(self._population, candidates, images, labels)
+            return self._fitness(self._population, candidates, batch)
         if self._workers is None:
             names = list(self._population.genes)
             self._workers = Workers(self._context.phenotype, names, self._fitness, self.options)
-        self._context.phenotype.samples.count(len(candidates) * len(images), None)
-        return self._workers.evaluate(candidates, images, labels)
+        return self._workers.evaluate(candidates, batch)
 
 
-def _ranked(fitness: Tensor) -> Tensor:
+def _finite_for_ranking(fitness: Tensor) -> Tensor:
     """Fitnesses that a search can sort: those that are not finite come below all others."""
     finite = torch.isfinite(fitness)
     worst = fitness[finite].min() if bool(finite.any()) else fitness.new_zeros(())
@@ -213,14 +140,6 @@ def scales(center: Tensor, sizes: list[int]) -> Tensor:
     known = rms[rms > 0]
     usual = known.log().mean().exp() if len(known) else torch.ones(())  # geometric mean
     return torch.where(rms > 0, rms, usual).repeat_interleave(torch.tensor(sizes))
-
-
-class CMAESOptions(EvolutionOptions):
-    separable: bool | None = Field(
-        None,
-        description="a diagonal covariance matrix (Ros & Hansen 2008) instead of a full one (default: for "
-        "more than 1,500 genes)",
-    )
 
 
 class CMAES(Evolution):
@@ -248,7 +167,7 @@ class CMAES(Evolution):
                 allowed="2 genes or more",
                 next_step="search more genes, or use --optimizer snes",
             )
-        return CMAESSearcher(num_genes, seed, self.options.model_copy(update={"separable": separable}))
+        return CMAESSearcher(num_genes, seed, self.options, separable)
 
 
 class SNES(Evolution):
@@ -258,12 +177,6 @@ class SNES(Evolution):
 
     def make_searcher(self, num_genes: int, seed: int) -> Searcher:
         return SNESSearcher(num_genes, seed, self.options)
-
-
-class PGPEOptions(EvolutionOptions):
-    population_size: int = Field(
-        32, ge=4, le=100_000, multiple_of=2, description="candidates in a generation, drawn in mirrored pairs"
-    )
 
 
 class PGPE(Evolution):

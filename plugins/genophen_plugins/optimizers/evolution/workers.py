@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.fitness import Fitness
+from genophen_plugins.optimizers.evolution.fitness import Batch, Fitness, make_population
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions
 from genophen_plugins.ray_cluster import start_ray
 
 
@@ -22,28 +23,31 @@ class Workers:
     """
 
     def __init__(
-        self, phenotype: genophen.Phenotype, genes: list[str], fitness: Fitness, options: Any
+        self, phenotype: genophen.Phenotype, genes: list[str], fitness: Fitness, options: EvolutionOptions
     ) -> None:
         self._ray = start_ray(options.ray_address, "set num_workers = 0")
         _send_by_value(self._ray, phenotype)
+        self._samples = phenotype.samples
         threads = max(1, (os.cpu_count() or 1) // options.num_workers)
-        block_bytes = options.memory_mb * 2**20
         actor = self._ray.remote(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD"
         )(_Worker)
         # Kept: an actor that is started again needs it.
-        self._given = self._ray.put((phenotype, genes, fitness))
-        self._actors = [actor.remote(self._given, block_bytes, threads) for _ in range(options.num_workers)]
+        self._given = self._ray.put((phenotype, genes, fitness, options))
+        self._actors = [actor.remote(self._given, threads) for _ in range(options.num_workers)]
 
-    def evaluate(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Fitness (P,) of candidates (P, num_genes) on images (N, C, H, W), labels (N,)."""
-        shared = self._ray.put((images, labels))
+    def evaluate(self, candidates: Tensor, batch: Batch) -> Tensor:
+        """Fitness (P,) of candidates (P, num_genes) on a batch, counted as if it were computed here."""
+        shared = self._ray.put(batch)
         parts = [part for part in candidates.tensor_split(len(self._actors)) if len(part)]
         pending = [a.evaluate.remote(part, shared) for a, part in zip(self._actors, parts, strict=False)]
         try:
-            return torch.cat(self._ray.get(pending)).to(images.device)
+            found = self._ray.get(pending)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
+        for _, samples in found:
+            self._samples.add(samples)
+        return torch.cat([fitness for fitness, _ in found]).to(candidates.device)
 
     def process_ids(self) -> list[int]:
         """The actors' process numbers."""
@@ -53,17 +57,16 @@ class Workers:
 class _Worker:
     def __init__(
         self,
-        given: tuple[genophen.Phenotype, list[str], Fitness],
-        block_bytes: int,
+        given: tuple[genophen.Phenotype, list[str], Fitness, EvolutionOptions],
         threads: int,
     ) -> None:
         torch.set_num_threads(threads)
-        phenotype, genes, self._fitness = given
-        precision = phenotype.training_precision or torch.float32
-        self._population = genophen.Population(phenotype, genes, block_bytes=block_bytes, precision=precision)
+        self._phenotype, genes, self._fitness, options = given
+        self._phenotype.samples.take()  # they are counted where they come from
+        self._population = make_population(self._phenotype, genes, options)
 
-    def evaluate(self, candidates: Tensor, shared: tuple[Tensor, Tensor]) -> Tensor:
-        return self._fitness(self._population, candidates, *shared)
+    def evaluate(self, candidates: Tensor, batch: Batch) -> tuple[Tensor, genophen.SampleCounter]:
+        return self._fitness(self._population, candidates, batch), self._phenotype.samples.take()
 
     def process_id(self) -> int:
         return os.getpid()
