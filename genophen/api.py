@@ -1,4 +1,4 @@
-"""The one-liners: compile a module of one's own, run a config, resume a run."""
+"""The entry points: compile, run, resume."""
 
 from __future__ import annotations
 

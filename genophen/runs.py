@@ -1,4 +1,4 @@
-"""A run as an object: what it recorded, its network, and ways to go on from there."""
+"""A finished run as an object."""
 
 from __future__ import annotations
 

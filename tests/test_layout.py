@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from graphlib import TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -38,6 +39,8 @@ WINGS = [
     "errors",
 ]
 LIBRARY = ROOT / "genophen"
+#: Rooms that stand on each other at the most.
+MOST_FLOORS = 14
 
 
 def imported(file: Path, package: str) -> set[str]:
@@ -69,6 +72,19 @@ def test_no_two_files_import_each_other() -> None:
     files = {_module(file): file for file in LIBRARY.rglob("*.py") if not file.stem.startswith("__")}
     order = TopologicalSorter({name: imported(file, "genophen") & set(files) for name, file in files.items()})
     order.prepare()  # raises CycleError
+
+
+def test_the_rooms_stand_on_few_floors() -> None:
+    """Floors: a room stands above all that it imports, a wing's folder being one room."""
+    below: dict[str, set[str]] = {}
+    for wing in WINGS:
+        files = [*(LIBRARY / wing).rglob("*.py"), *LIBRARY.glob(f"{wing}.py")]
+        names = {name for file in files for name in imported(file, "genophen") if "." in name}
+        below[wing] = {name.split(".")[1] for name in names} & set(WINGS) - {wing}
+    floors: dict[str, int] = {}
+    for wing in TopologicalSorter(below).static_order():
+        floors[wing] = 1 + max((floors[other] for other in below[wing]), default=0)
+    assert max(floors.values()) <= MOST_FLOORS, floors
 
 
 def test_the_wings_are_all_that_there_is() -> None:
@@ -114,6 +130,23 @@ def test_the_suite_loads_exactly_the_shipped_entry_points() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(SHIPPED.split(",")) == set(project["entry-points"]["genophen"])
     assert project["version"] == genophen.__version__
+
+
+def test_contributing_says_each_wings_own_sentence() -> None:
+    rows = re.findall(r"^\| `(\w+)(?:/|\.py)` \| (.*) \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.M)
+    assert [name for name, _ in rows] == WINGS
+    for name, sentence in rows:
+        assert (import_module(f"genophen.{name}").__doc__ or "").startswith(sentence), name
+
+
+def test_ten_questions_are_answered_by_one_file_each() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text().partition("## Ten questions")[2]
+    rows = re.findall(r"^\| ([^|`]+\?) \| `([^`]+)` \| (?:`(\w+)`)? ?\|$", text, re.M)
+    assert len(rows) == 10
+    for question, file, name in rows:
+        nodes = ast.walk(ast.parse((ROOT / file).read_text()))
+        defined = {node.name for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+        assert not name or name in defined, question
 
 
 def test_readme_names_every_command() -> None:

@@ -1,4 +1,7 @@
-"""The `genophen` command. One file a subcommand; torch is imported only by those that need it."""
+"""The `genophen` command, one file a subcommand, named like it; no domain logic.
+
+torch is imported only by those that need it.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Comparisons: statistics over the runs that `genophen run` and `genophen sweep` left."""
+"""Finished runs as statistics."""

@@ -1,1 +1,1 @@
-"""Exports: the best weights of a run as a plain network with its preprocessing, for use without genophen."""
+"""A run's network as a file that needs no genophen."""

@@ -1,1 +1,1 @@
-"""Figures of runs and sweeps."""
+"""Finished runs as one HTML page and as figures."""

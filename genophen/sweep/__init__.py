@@ -1,1 +1,1 @@
-"""Many runs from one file, their table, and published results."""
+"""Many runs from one file, their table, published results."""

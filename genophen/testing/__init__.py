@@ -1,4 +1,4 @@
-"""Contract checks for plugin authors: call them from a test, on your class.
+"""Contract checks for plugin authors, one file a contract, named like it.
 
 Each raises an AssertionError that says, for every check that failed, what is wrong and how to mend it.
 """
