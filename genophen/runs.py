@@ -16,6 +16,7 @@ from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.loading import load_plugins
 from genophen.plugins.registry import Plugins
 from genophen.report.figures import kernels_figure
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_environment, read_result, read_rows
 from genophen.storage.rundir import RunDirectory
 from genophen.training.experiment import Evaluation
@@ -56,7 +57,7 @@ class Run(Mapping[str, Any]):
     @property
     def status(self) -> str:
         """That of the result; `unfinished` while there is none."""
-        return str(self.result["status"]) if self._files.result.exists() else "unfinished"
+        return str(self.result["status"]) if self._files.result.is_file() else "unfinished"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Run(Mapping[str, Any]):
             ConfigError: for a run that has none yet.
             DamagedError: for a file that is not what genophen writes; so for the other records.
         """
-        if not self._files.result.exists():
+        if not self._files.result.is_file():
             raise ConfigError(
                 f"cannot read the result of {self.directory}",
                 found="the run is unfinished",
@@ -197,12 +198,12 @@ class Run(Mapping[str, Any]):
         plugins = load_plugins(self._plugin_files)
         return resolve_config(tables, plugins, str(self._files.config)), plugins
 
-    def _read(self, path: Path, read: Callable[[Path], T]) -> T:
+    def _read(self, file: GuardedPath, read: Callable[[GuardedPath], T]) -> T:
         try:
-            return read(path)
+            return read(file)
         except (OSError, ValueError) as error:
             raise DamagedError(
-                f"cannot read {path}",
+                f"cannot read {file}",
                 found=(error.strerror if isinstance(error, OSError) else None) or str(error),
                 allowed="the file as genophen wrote it",
                 next_step="restore it from a copy",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genophen.config.config import Config
     from genophen.contracts.reporter import Reporter
     from genophen.plugins.registry import Plugins
+    from genophen.storage.guard import GuardedPath
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,7 +99,9 @@ def config_options(command: F) -> F:
     return command
 
 
-def read_config(path: Path, assignments: tuple[str, ...], shorthands: Mapping[str, Any]) -> dict[str, Any]:
+def read_config(
+    path: Path | GuardedPath, assignments: tuple[str, ...], shorthands: Mapping[str, Any]
+) -> dict[str, Any]:
     """The tables of a config file with the command line's overrides applied."""
     from genophen.config.toml import assign, override, read_toml
 
@@ -121,7 +124,7 @@ def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
 
 
 def resolve(
-    path: Path,
+    path: Path | GuardedPath,
     assignments: tuple[str, ...],
     shorthands: Mapping[str, Any],
     plugin_files: tuple[Path, ...],

@@ -86,8 +86,10 @@ def report(
 
 def _draw(name: str, directories: tuple[Path, ...], out: Path | None, plugins: Plugins) -> None:
     """Write one figure, and print where it is."""
-    from genophen.errors import ConfigError, GenophenError, unknown_name
+    from genophen.compare.figures import write_figure
+    from genophen.errors import ConfigError, unknown_name
     from genophen.report.figures import FIGURES
+    from genophen.storage.files import writing
 
     if name not in FIGURES:
         raise ConfigError(f"cannot draw the figure {name!r}", **unknown_name("figure", [*FIGURES], name))
@@ -97,10 +99,6 @@ def _draw(name: str, directories: tuple[Path, ...], out: Path | None, plugins: P
             f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
         )
     figure = FIGURES[name](directories, plugins)
-    try:
-        figure.savefig(target, dpi=150, bbox_inches="tight")
-    except OSError as error:
-        raise GenophenError(
-            f"cannot write the figure to {target}", found=error.strerror or str(error), next_step="--out FILE"
-        ) from None
+    with writing(f"the figure to {target}", "--out FILE"):
+        write_figure(target, figure, dpi=150, bbox_inches="tight")
     show(str(target))

@@ -82,6 +82,7 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
+    from genophen.storage.files import write_file, writing
     from genophen.sweep.baselines import with_baselines
     from genophen.sweep.file import read_sweep
     from genophen.sweep.results import check_same_settings, read_results, write_results
@@ -115,7 +116,8 @@ def sweep(
         ("table.csv", as_csv(lines)),
         ("table.json", json.dumps(lines, indent=2) + "\n"),
     ):
-        (out / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        with writing(out / name, "make room, or the folder writable"):
+            write_file(out / name, text.encode(errors="backslashreplace"))
     if as_json:
         print_json(lines)
     else:

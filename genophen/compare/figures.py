@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genophen.compare.analysis import Comparison, GroupSummary
 from genophen.compare.curves import AXES, Curve
+from genophen.storage.files import write_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +35,16 @@ def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve])
     figures["accuracy_by_parameters"] = _draw_parameters(comparison, styles)
     for name, figure in figures.items():
         with rc_context({"svg.hashsalt": "genophen", "svg.fonttype": "none"}):
-            figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / f"{name}.png", dpi=150)
+            write_figure(folder / f"{name}.svg", figure, metadata={"Date": None})
+        write_figure(folder / f"{name}.png", figure, dpi=150)
     return [f"{name}.png" for name in figures]
+
+
+def write_figure(path: Path, figure: Figure, **settings: Any) -> None:
+    """Write a figure in the format of the path's suffix; `settings` are those of `savefig`."""
+    content = BytesIO()
+    figure.savefig(content, format=path.suffix[1:], **settings)
+    write_file(path, content.getvalue())
 
 
 def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) -> Figure:

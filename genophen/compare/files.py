@@ -12,8 +12,7 @@ from genophen.compare.analysis import Comparison
 from genophen.compare.curves import Curve
 from genophen.compare.figures import write_figures
 from genophen.compare.text import as_json, as_markdown
-from genophen.errors import GenophenError
-from genophen.storage.checkpoint import write_file
+from genophen.storage.files import write_file, writing
 
 
 def write_comparison(folder: Path, comparison: Comparison, curves: Sequence[Curve]) -> None:
@@ -22,20 +21,13 @@ def write_comparison(folder: Path, comparison: Comparison, curves: Sequence[Curv
     Raises:
         GenophenError: for a folder that cannot be written.
     """
-    try:
+    with writing(f"the comparison to {folder}", "choose a place to write: --out FOLDER"):
         folder.mkdir(parents=True, exist_ok=True)
         write_file(folder / "comparison.json", (json.dumps(as_json(comparison), indent=2) + "\n").encode())
         write_file(folder / "curves.csv", _csv(curves).encode())
         figures = write_figures(folder, comparison, curves)
-        write_file(
-            folder / "comparison.md", as_markdown(comparison, figures).encode(errors="backslashreplace")
-        )
-    except OSError as error:
-        raise GenophenError(
-            f"cannot write the comparison to {folder}",
-            found=error.strerror or str(error),
-            next_step="choose a place to write: --out FOLDER",
-        ) from None
+        text = as_markdown(comparison, figures)
+        write_file(folder / "comparison.md", text.encode(errors="backslashreplace"))
 
 
 def _csv(curves: Sequence[Curve]) -> str:

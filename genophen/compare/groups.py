@@ -10,6 +10,8 @@ from typing import Any
 from genophen.compare.records import LeftOut, Run, read_run, why_without_result
 from genophen.config.config import PluginLookup
 from genophen.errors import ConfigError
+from genophen.storage.guard import GuardedPath
+from genophen.storage.rundir import RunDirectory, trial_directory
 from genophen.sweep.file import read_sweep
 
 #: Sections whose settings a group's name tells first, in this order.
@@ -75,9 +77,9 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
 
 
 def _members(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
-    if (directory / "sweep.toml").is_file():
+    if (GuardedPath(directory) / "sweep.toml").is_file():
         yield from _trials(directory, plugins)
-    elif (directory / "config.toml").is_file():
+    elif RunDirectory(directory).config.is_file():
         yield _Member(read_run(directory, plugins))
     else:
         raise ConfigError(
@@ -89,10 +91,11 @@ def _members(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
 
 
 def _trials(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
-    for row in read_sweep(directory / "sweep.toml").rows:
+    for row in read_sweep(GuardedPath(directory) / "sweep.toml").rows:
         for seed in row.seeds:
-            folder = directory / "trials" / row.trial_name(seed)
-            if (folder / "config.toml").is_file() and (folder / "result.json").exists():
+            folder = trial_directory(directory, row.trial_name(seed))
+            files = RunDirectory(folder)
+            if files.config.is_file() and files.result.is_file():
                 run: Run | LeftOut = read_run(folder, plugins)
             else:
                 run = LeftOut(folder, seed, None, why_without_result(folder))

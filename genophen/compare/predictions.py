@@ -20,6 +20,7 @@ from genophen.config.toml import assign, read_toml
 from genophen.errors import DamagedError, GenophenError
 from genophen.plugins.registry import Plugins
 from genophen.storage.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
+from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import RunDirectory
 from genophen.training.experiment import Experiment, Notify
 from genophen.training.trained import best_experiment
@@ -48,7 +49,7 @@ def read_predictions(
     """
     correct, warnings = {}, []
     for run in [run for group in groups for run in group.runs]:
-        if not (run.directory / "best").is_dir():
+        if not RunDirectory(run.directory).best.is_folder():
             warnings.append(f"{run.directory} takes no part in the bootstrap: its weights, best/, are gone")
             continue
         try:
@@ -82,12 +83,13 @@ def correct_images(
         DamagedError: for weights that are not as the run saved them.
         GenophenError: where the data cannot be had.
     """
+    files = RunDirectory(run.directory)
     made_from = {
-        "best": _sha256(run.directory / "best" / MANIFEST),
-        "config": _sha256(run.directory / "config.toml"),
+        "best": _sha256(files.best / MANIFEST),
+        "config": _sha256(files.config),
         "dataset": run.environment.dataset.sha256,
     }
-    kept = _kept(run.directory / FOLDER, made_from)
+    kept = _kept(files.folder / FOLDER, made_from)
     if kept is not None:
         return kept, made_from["dataset"]
     notify(f"evaluating {run.directory} on the test images")
@@ -96,11 +98,11 @@ def correct_images(
     if experiment.data_sha256 == made_from["dataset"]:
         with suppress(OSError):  # a run directory that cannot be written is evaluated each time
             tensors = {"correct": torch.from_numpy(correct)}
-            save_checkpoint(run.directory / FOLDER, "test", tensors, made_from)
+            save_checkpoint(files.folder / FOLDER, "test", tensors, made_from)
     return correct, experiment.data_sha256
 
 
-def _kept(folder: Path, made_from: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+def _kept(folder: GuardedPath, made_from: Mapping[str, Any]) -> NDArray[np.bool_] | None:
     """Predictions from before, if they are whole and from the same weights."""
     try:
         tensors, values = load_checkpoint(folder)
@@ -134,9 +136,9 @@ def _evaluate(experiment: Experiment) -> NDArray[np.bool_]:
     return correct
 
 
-def _sha256(path: Path) -> str:
+def _sha256(file: GuardedPath) -> str:
     """The digest of a file; empty where there is none, which those who read it will say better."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except (OSError, ValueError):
         return ""

@@ -12,7 +12,8 @@ from genophen.config.config import PLUGIN_KINDS, PluginLookup, resolve_config
 from genophen.config.toml import read_toml
 from genophen.contracts.options import shown
 from genophen.errors import DamagedError
-from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow, read_bytes
+from genophen.storage.guard import GuardedPath
+from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.sweep import read_failure
 
@@ -55,7 +56,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
     seed = config.training.seed
     settings = config.settings()
     del settings["training.seed"]
-    if not files.result.exists():
+    if not files.result.is_file():
         return LeftOut(directory, seed, settings, why_without_result(directory))
     result = read_record(files.result, Result)
     recorded = {kind: getattr(result, kind) for kind in PLUGIN_KINDS} | {"training.seed": result.seed}
@@ -97,12 +98,12 @@ def read_progress(directory: Path) -> tuple[list[MetricsRow], list[TimingsRow]]:
     return metrics, timings
 
 
-def read_record(path: Path, cls: type[ModelT]) -> ModelT:
+def read_record(path: GuardedPath, cls: type[ModelT]) -> ModelT:
     """A JSON file of a run; a DamagedError where it is not what genophen writes."""
     return _parsed(path, _content(path), cls, "")
 
 
-def read_rows(path: Path, cls: type[ModelT], *, growing: bool = False) -> list[ModelT]:
+def read_rows(path: GuardedPath, cls: type[ModelT], *, growing: bool = False) -> list[ModelT]:
     """The rows of a `.jsonl` file; of one that is `growing`, without a last line that is not whole yet.
 
     Raises:
@@ -113,15 +114,15 @@ def read_rows(path: Path, cls: type[ModelT], *, growing: bool = False) -> list[M
     return [_parsed(path, line, cls, f"line {number}: ") for number, line in enumerate(lines, 1)]
 
 
-def _content(path: Path) -> bytes:
+def _content(path: GuardedPath) -> bytes:
     try:
-        return read_bytes(path)
+        return path.read_bytes()
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise _damaged(path, found, "the file as genophen wrote it") from None
 
 
-def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT:
+def _parsed(path: GuardedPath, content: bytes, cls: type[ModelT], place: str) -> ModelT:
     try:
         return cls.model_validate_json(content)
     except ValidationError as error:
@@ -134,7 +135,7 @@ def _parsed(path: Path, content: bytes, cls: type[ModelT], place: str) -> ModelT
         raise _damaged(path, place + found, first["msg"].removeprefix("Input should be ")) from None
 
 
-def _damaged(path: Path, found: str, allowed: str) -> DamagedError:
+def _damaged(path: GuardedPath, found: str, allowed: str) -> DamagedError:
     return DamagedError(
         f"cannot use {path}",
         found=found,

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from genophen.errors import ConfigError, Problem, nearest_name
+from genophen.storage.files import read_file
+from genophen.storage.guard import GuardedPath
 
 #: A config is a page or two; the parser needs time that grows faster than the file.
 MAX_BYTES = 64 * 1024
@@ -29,7 +31,7 @@ _ENDS = {
 }
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path | GuardedPath) -> dict[str, Any]:
     """The tables of a TOML file.
 
     Raises:
@@ -37,16 +39,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     attempted = f"cannot read the config {path}"
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = read_file(path, MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL character
         raise ConfigError(
             attempted,
             found=getattr(error, "strerror", None) or str(error),
-            next_step=_instead(path),
+            allowed=f"a file of up to {MAX_BYTES:,} bytes",
+            next_step=_instead(path if isinstance(path, Path) else path.path),
         ) from None
-    if len(content) > MAX_BYTES:
-        raise ConfigError(attempted, found=f"more than {MAX_BYTES} bytes", allowed=f"up to {MAX_BYTES} bytes")
     try:
         text = content.decode("utf-8-sig")  # Windows' editors may put a byte order mark first
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ from genophen.export.formats import Format, find_format
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.isolation import cause
 from genophen.plugins.registry import Plugins
-from genophen.storage.checkpoint import write_file
+from genophen.storage.files import write_file, writing
 from genophen.storage.rundir import RunDirectory
 from genophen.training.experiment import Notify, load_data
 from genophen.training.seeds import seed_global_generators
@@ -98,12 +98,8 @@ def export_run(
     expected = _expected(phenotype, images, normalization, about)
     content = _written(chosen, deployed, file)
     largest = _compared(chosen, content, images, expected, deployed, file)
-    try:
+    with writing(file, "--out FILE"):
         write_file(file, content)
-    except OSError as error:
-        raise GenophenError(
-            f"cannot write {file}", found=error.strerror or str(error), next_step="--out FILE"
-        ) from None
     return Exported(file, about, len(images), largest)
 
 

@@ -12,8 +12,9 @@ from genophen.compare.groups import group_name
 from genophen.compare.records import Run, read_record, read_rows, read_run, why_without_result
 from genophen.config.config import PluginLookup
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import Environment, MetricsRow, Result
-from genophen.storage.rundir import RunDirectory, is_locked
+from genophen.storage.rundir import RunDirectory, is_locked, trial_directory
 from genophen.sweep.file import Published, Row, read_sweep
 
 #: With these a run counts: it came to its end and its test images were looked at.
@@ -138,7 +139,7 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
     if not runs:
         raise errors[0] if errors else _nothing(damaged)
     title = titles[0] if len(titles) == 1 else f"{len(runs)} runs"
-    running = any(is_locked(directory) for directory in directories)
+    running = any(is_locked(GuardedPath(directory)) for directory in directories)
     running = running or any(run.status == "running" for run in runs.values())
     return Collection(title, _grouped(list(runs.values())), list(damaged.items()), running)
 
@@ -156,20 +157,21 @@ def _nothing(damaged: Mapping[Path, str]) -> DamagedError:
 def _read_folder(directory: Path, plugins: PluginLookup) -> tuple[str, list[ReportRun]]:
     """A title, and the runs of a run directory or of a sweep's folder."""
     name = directory.resolve().name
-    if (directory / "sweep.toml").is_file():
+    guarded = GuardedPath(directory)
+    if (guarded / "sweep.toml").is_file():
         try:
-            sweep = read_sweep(directory / "sweep.toml")
+            sweep = read_sweep(guarded / "sweep.toml")
         except GenophenError as error:
             # The trials are run directories like any others, and can be shown without their rows.
             unreadable = ReportRun(directory / "sweep.toml", None, "unreadable", reason_of(error))
-            folders = sorted(file.parent for file in directory.glob("trials/*/config.toml"))
-            return name, [unreadable, *(_tried(folder, None, plugins) for folder in folders)]
+            trials = [_trial(directory, trial, None, plugins) for trial in (guarded / "trials").names()]
+            return name, [unreadable, *(trial for trial in trials if trial.status != "not run")]
         return sweep.title, [
-            replace(_trial(directory, row, seed, plugins), sweep=directory, row=row)
+            replace(_trial(directory, row.trial_name(seed), seed, plugins), sweep=directory, row=row)
             for row in sweep.rows
             for seed in row.seeds
         ]
-    if (directory / "config.toml").is_file():
+    if (guarded / "config.toml").is_file():
         return name, [_tried(directory, None, plugins)]
     raise ConfigError(
         f"cannot report on {directory}",
@@ -179,11 +181,14 @@ def _read_folder(directory: Path, plugins: PluginLookup) -> tuple[str, list[Repo
     )
 
 
-def _trial(directory: Path, row: Row, seed: int, plugins: PluginLookup) -> ReportRun:
+def _trial(sweep: Path, name: str, seed: int | None, plugins: PluginLookup) -> ReportRun:
     """A run of a sweep, which may not have begun."""
-    folder = directory / "trials" / row.trial_name(seed)
-    if (folder / "config.toml").is_file():
-        return _tried(folder, seed, plugins)
+    try:
+        folder = trial_directory(sweep, name)
+        if RunDirectory(folder).config.is_file():
+            return _tried(folder, seed, plugins)
+    except DamagedError as error:
+        return ReportRun(sweep / "trials" / name, seed, "unreadable", reason_of(error))
     status, _, note = why_without_result(folder).partition(": ")
     return ReportRun(folder, seed, status, note)
 
@@ -206,9 +211,9 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
     """
     files = RunDirectory(directory)
     found = read_run(directory, plugins)
-    result = read_record(files.result, Result) if files.result.exists() else None
+    result = read_record(files.result, Result) if files.result.is_file() else None
     status, _, note = ("", "", "") if isinstance(found, Run) else found.reason.partition(": ")
-    if is_locked(directory):
+    if is_locked(files.folder):
         status, result = "running", None
     elif result is not None:
         status, note = result.status, result.stop_reason or ""
@@ -220,10 +225,10 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
         status,
         note,
         found.settings or {},
-        files.config.read_text(encoding="utf-8"),
+        files.config.read_bytes().decode(),
         result,
-        read_record(files.environment, Environment) if files.environment.exists() else None,
-        read_rows(files.metrics, MetricsRow, growing=True) if files.metrics.exists() else (),
+        read_record(files.environment, Environment) if files.environment.is_file() else None,
+        read_rows(files.metrics, MetricsRow, growing=True) if files.metrics.is_file() else (),
     )
 
 

@@ -12,6 +12,7 @@ from genophen.plugins.registry import Plugins
 from genophen.report.accuracy import draw_accuracy
 from genophen.report.kernels import Panel, draw_kernels
 from genophen.report.networks import Trained, common_kernel, read_trained
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_table
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def accuracy_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
         )
     folder = directories[0]
     try:
-        lines = read_table(folder / "table.json")
-        title = str(read_toml(folder / "sweep.toml").get("title", folder.name))
+        lines = read_table(GuardedPath(folder) / "table.json")
+        title = str(read_toml(GuardedPath(folder) / "sweep.toml").get("title", folder.name))
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot draw the accuracies of {folder}",

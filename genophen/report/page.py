@@ -23,7 +23,7 @@ from genophen.report.mistakes import read_mistakes
 from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.report.pareto import draw_pareto
 from genophen.report.svg import COLOURS, colour, key
-from genophen.storage.checkpoint import write_file
+from genophen.storage.files import write_file, writing
 from genophen.storage.records import UsedPlugin
 from genophen.training.experiment import Notify
 
@@ -72,13 +72,9 @@ def write_report(
     for folder, reason in collection.damaged:
         notify(f"left out: {folder}: {reason}")
     page = render(collection, plugins, wishes, notify)
-    try:
+    with writing(f"the report to {target}", "--out FILE"):
         # A path in it need not be UTF-8: it stands there as it is printed.
         write_file(target, page.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise GenophenError(
-            f"cannot write the report to {target}", found=error.strerror or str(error), next_step="--out FILE"
-        ) from None
     return collection
 
 

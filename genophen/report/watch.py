@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from genophen.errors import DamagedError
 from genophen.plugins.registry import Plugins
 from genophen.report.page import Wishes, write_report
+from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import is_locked
 from genophen.training.experiment import Notify
 from genophen.training.signals import StopSignal
@@ -53,11 +55,12 @@ def _wait(stop: StopSignal) -> None:
 def _state(directories: Sequence[Path]) -> list[tuple[object, ...]]:
     """What changes as runs go on: locks, and the sizes of the files that grow or appear."""
     folders = [folder for given in directories for folder in (given, *sorted(given.glob("trials/*")))]
-    return [(folder, is_locked(folder), *(_size(folder / name) for name in _FILES)) for folder in folders]
+    guarded = [GuardedPath(folder) for folder in folders]
+    return [(folder, is_locked(folder), *(_size(folder / name) for name in _FILES)) for folder in guarded]
 
 
-def _size(file: Path) -> int:
+def _size(file: GuardedPath) -> int:
     try:
-        return file.stat().st_size
-    except OSError:
+        return file.size() if file.is_file() else -1
+    except (OSError, DamagedError):
         return -1

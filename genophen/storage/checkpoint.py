@@ -8,38 +8,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import secrets
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 from safetensors.torch import load, save
 from torch import Tensor
 
 from genophen.errors import DamagedError
+from genophen.storage.files import canonical_json
+from genophen.storage.guard import GuardedPath
 
 MANIFEST = "manifest.json"
+_MAX_MANIFEST_BYTES = 2**20
 _CHECKPOINT_NAME = re.compile(r"round-\d{5,}-step-\d{5,}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+#: What genophen makes, and therefore may remove: files in a checkpoint's folder, and folders of such that it
+#: was writing or removing.
+_OWN_FILES = re.compile(r"(\.?(state|test|round-\d{5,})\.(safetensors|json)|\.?manifest\.json)(\.part)?")
+_OWN_LEFTOVERS = re.compile(r"\.round-\d{5,}-step-\d{5,}\.(part|[0-9a-f]{6}\.old)")
 
 
-def save_checkpoint(folder: Path, tag: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: GuardedPath, tag: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]
+) -> None:
     """Replace the checkpoint in `folder` by this one; `tag`, unlike the last one's, names its files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.make_folder()
     # Copies: safetensors takes no shared storage, and tied tensors share theirs.
     copies = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     contents = _contents(tag, copies, values)
     for name, content in contents.items():
-        write_file(folder / name, content)
-    for leftover in folder.iterdir():
-        if leftover.name not in contents and leftover.is_file():
-            leftover.unlink()
+        (folder / name).write(content)
+    for name in folder.names():
+        if name not in contents and _OWN_FILES.fullmatch(name):
+            (folder / name).unlink()
 
 
-def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(folder: GuardedPath) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors, on the CPU, and the values that were saved.
 
     Raises:
@@ -58,19 +65,22 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, values
 
 
+def stored_bytes(folder: GuardedPath) -> int:
+    """Bytes in the files of a checkpoint's folder."""
+    return sum((folder / name).size() for name in folder.names() if _OWN_FILES.fullmatch(name))
+
+
 class Checkpoints:
     """The checkpoints of one run: a folder each below `folder`, of which the last two are kept."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: GuardedPath) -> None:
         self.folder = folder
         #: The one that the next one follows.
         self.current = ""
 
     def names(self) -> list[str]:
         """All that are there, the oldest first."""
-        if not self.folder.exists():
-            return []
-        found = [path.name for path in self.folder.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)]
+        found = [name for name in self.folder.names() if _CHECKPOINT_NAME.fullmatch(name)]
         return sorted(found, key=lambda name: [int(number) for number in re.findall(r"\d+", name)])
 
     def load(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -78,8 +88,15 @@ class Checkpoints:
         return load_checkpoint(self.folder / name)
 
     def follow(self, name: str) -> None:
-        """Let the next checkpoint follow this one, and remove those that came after it."""
-        self._drop(self.names()[self.names().index(name) + 1 :])
+        """Let the next checkpoint follow this one, and remove those that came after it.
+
+        Raises:
+            DamagedError: where one of these cannot be removed, since it holds what genophen did not make.
+        """
+        later = self.names()[self.names().index(name) + 1 :]
+        self._drop(later)
+        if kept := [other for other in later if other in self.names()]:
+            raise _in_the_way(self.folder / kept[0])
         self.current = name
 
     def save(self, name: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
@@ -89,64 +106,45 @@ class Checkpoints:
 
         Raises:
             OSError: where it cannot be written; those that were there are untouched.
+            DamagedError: where something stands in its place that genophen did not make.
         """
         partial = self.folder / f".{name}.part"
+        self.folder.make_folder()
+        if not partial.remove(_OWN_FILES):
+            raise _in_the_way(partial)
+        if (self.folder / name).is_folder():
+            raise _in_the_way(self.folder / name)
         try:
-            self.folder.mkdir(exist_ok=True)
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
+            partial.make_folder()
             for file, content in _contents("state", tensors, values).items():
-                _write_synced(partial / file, content)
-            _sync_folder(partial)
-            partial.rename(self.folder / name)
-            _sync_folder(self.folder)
+                (partial / file).create(content)
+            partial.sync()
+            partial.rename(name)
+            self.folder.sync()
         except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
+            partial.remove(_OWN_FILES)
             raise
         self._drop([other for other in self.names() if other not in (name, self.current)])
         self.current = name
 
     def _drop(self, names: list[str]) -> None:
-        """Remove checkpoints, each hidden first, so that what is left of one is not taken for one."""
+        """Remove checkpoints, each hidden first, so that what is left of one is not taken for one.
+
+        One that holds anything else is left as it is.
+        """
         for name in names:
-            (self.folder / name).rename(self.folder / f".{name}.{secrets.token_hex(3)}.old")
-        for path in self.folder.iterdir():
-            if path.name.startswith("."):  # of this or an earlier process, which was killed
-                shutil.rmtree(path, ignore_errors=True)
+            if self._is_own(name):
+                (self.folder / name).rename(f".{name}.{secrets.token_hex(3)}.old")
+        for name in self.folder.names():
+            if _OWN_LEFTOVERS.fullmatch(name) and self._is_own(name):  # of this process, or a killed one
+                with suppress(OSError):
+                    (self.folder / name).remove(_OWN_FILES)
 
-
-def canonical_json(value: object) -> bytes:
-    """The one JSON text for a value: sorted keys, no white space, no NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode()
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash it holds either its old or its new content, whole."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        _write_synced(partial, content)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the names of a folder's files to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _is_own(self, name: str) -> bool:
+        try:
+            return (self.folder / name).holds_only(_OWN_FILES)
+        except DamagedError:  # a link, a file
+            return False
 
 
 def _contents(tag: str, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, bytes]:
@@ -166,11 +164,8 @@ def _manifest(files: Mapping[str, Any]) -> bytes:
     return canonical_json({"digest": digest, "files": files, "format": 1})
 
 
-def _verified_contents(folder: Path) -> dict[str, bytes]:
-    try:
-        manifest = (folder / MANIFEST).read_bytes()
-    except OSError as error:
-        raise _damaged(folder, f"{MANIFEST} cannot be read: {error.strerror}") from None
+def _verified_contents(folder: GuardedPath) -> dict[str, bytes]:
+    manifest = _read(folder / MANIFEST, _MAX_MANIFEST_BYTES)
     try:
         files = dict(json.loads(manifest)["files"])
         # Byte for byte what would be written for these files: any change shows, even one that JSON ignores.
@@ -182,21 +177,40 @@ def _verified_contents(folder: Path) -> dict[str, bytes]:
     return {name: _verified_file(folder, name, fingerprint) for name, fingerprint in files.items()}
 
 
-def _verified_file(folder: Path, name: str, fingerprint: object) -> bytes:
+def _verified_file(folder: GuardedPath, name: str, fingerprint: object) -> bytes:
     if not _FILE_NAME.fullmatch(name):
         raise _damaged(folder, f"{MANIFEST} names the file {name!r}, which is not a plain file name")
-    if (folder / name).is_symlink():
-        raise _damaged(folder, f"{name} is a link to another place")
-    try:
-        content = (folder / name).read_bytes()
-    except OSError as error:
-        raise _damaged(folder, f"{name} cannot be read: {error.strerror}") from None
+    size = fingerprint.get("bytes") if isinstance(fingerprint, dict) else None
+    content = _read(folder / name, size if type(size) is int else 0)
     if _fingerprint(content) != fingerprint:
         raise _damaged(folder, f"{name} does not have the SHA-256 that {MANIFEST} gives")
     return content
 
 
-def _damaged(folder: Path, found: str) -> DamagedError:
+def _read(file: GuardedPath, limit: int) -> bytes:
+    try:
+        return file.read_bytes(limit)
+    except OSError as error:
+        found = error.strerror or str(error)
+    except MemoryError:
+        found = "it is larger than the memory"
+    except ValueError as error:
+        found = str(error)
+    except DamagedError as error:
+        raise _damaged(file.parent, error.found) from None
+    raise _damaged(file.parent, f"{file.name} cannot be read: {found}")
+
+
+def _in_the_way(folder: GuardedPath) -> DamagedError:
+    return DamagedError(
+        f"cannot replace the checkpoint {folder}",
+        found="it holds something that genophen did not make, and does not remove",
+        allowed="the files of a checkpoint alone",
+        next_step="move what is yours elsewhere",
+    )
+
+
+def _damaged(folder: GuardedPath, found: str) -> DamagedError:
     return DamagedError(
         f"cannot load the checkpoint {folder}",
         found=found,

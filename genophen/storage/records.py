@@ -1,19 +1,17 @@
 """The JSON files of runs and sweeps, and reading them back: capped, and of the shape that readers rely on.
 
-Files may have been edited by hand. Each reader raises OSError for one that cannot be read, and ValueError for
-one that is something else.
+Files may have been edited by hand. Each reader raises OSError for one that cannot be read, ValueError for one
+that is something else, and a DamagedError for a link, a pipe and the like in its place.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-MAX_BYTES = 64 * 2**20
-
+from genophen.storage.guard import GuardedPath
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -128,42 +126,33 @@ class Line(Record):
     trials: list[Trial] = []
 
 
-def read_json(path: Path) -> Any:
+def read_json(file: GuardedPath) -> Any:
     """The value in a JSON file."""
-    return _parsed(read_bytes(path))
+    return _parsed(file.read_bytes())
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(file: GuardedPath) -> dict[str, Any]:
     """A run's `result.json`."""
-    return _checked(Result, path)
+    return _checked(Result, file)
 
 
-def read_environment(path: Path) -> dict[str, Any]:
+def read_environment(file: GuardedPath) -> dict[str, Any]:
     """A run's `environment.json`."""
-    return _checked(Environment, path)
+    return _checked(Environment, file)
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
     """The rows of a run's `metrics.jsonl` or `timings.jsonl`."""
-    rows = [_parsed(line) for line in read_bytes(path).splitlines()]
+    rows = [_parsed(line) for line in file.read_bytes().splitlines()]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not isinstance(row.get("round"), int):
             raise ValueError(f"line {number} is no row of a round")
     return rows
 
 
-def read_table(path: Path) -> list[dict[str, Any]]:
+def read_table(file: GuardedPath) -> list[dict[str, Any]]:
     """The lines of a sweep's table."""
-    return _checked(list[Line], path)
-
-
-def read_bytes(path: Path) -> bytes:
-    """What a file holds, if it is no larger than any that genophen writes."""
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"it has more than {MAX_BYTES} bytes")
-    return content
+    return _checked(list[Line], file)
 
 
 def _parsed(content: bytes) -> Any:
@@ -173,8 +162,8 @@ def _parsed(content: bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def _checked(kind: Any, path: Path) -> Any:
-    value = read_json(path)
+def _checked(kind: Any, file: GuardedPath) -> Any:
+    value = read_json(file)
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

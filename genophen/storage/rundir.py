@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from genophen.errors import ConfigError, DamagedError, GenophenError
-from genophen.storage.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, write_file
+from genophen.errors import ConfigError, DamagedError, GenophenError, listed
+from genophen.storage.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, stored_bytes
+from genophen.storage.files import writing
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_result
 
 #: Statuses of `result.json` with which a run is over; an interrupted one goes on.
 FINISHED = ("completed", "stopped-early", "diverged")
+#: In a trial's folder: how its last attempt failed.
+FAILURE = "failure.json"
 _LOCK = ".lock"
+#: What genophen may leave in a folder before there is a config in it: the next run there takes it over.
+_LEFT = (_LOCK, ".config.toml.part", FAILURE, f".{FAILURE}.part")
 
 
 class RunDirectory:
-    """Writes and reads the files of one run."""
+    """Writes and reads the files of one run, and nothing through a link."""
 
     def __init__(self, path: Path, made: bool = False) -> None:
         """`made`: the folder did not exist before this run."""
         self.path, self.made = path, made
-        self.config = path / "config.toml"
-        self.environment = path / "environment.json"
-        self.metrics = path / "metrics.jsonl"
-        self.timings = path / "timings.jsonl"
-        self.result = path / "result.json"
-        self.best = path / "best"
-        self.checkpoints = Checkpoints(path / "checkpoints")
-        self._lock = FileLock(path / _LOCK)
+        self.folder = GuardedPath(path)
+        self.config = self.folder / "config.toml"
+        self.environment = self.folder / "environment.json"
+        self.metrics = self.folder / "metrics.jsonl"
+        self.timings = self.folder / "timings.jsonl"
+        self.result = self.folder / "result.json"
+        self.best = self.folder / "best"
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
 
     @classmethod
     @contextmanager
@@ -60,7 +65,9 @@ class RunDirectory:
         with run.locked():
             check_free(path)  # nobody else has filled it in between
             try:
-                write_file(run.config, config_toml.encode())
+                for name in _LEFT[1:]:
+                    (run.folder / name).unlink()
+                run.config.write(config_toml.encode())
             except OSError as error:
                 raise _cannot_write(path, error) from None
             yield run
@@ -72,27 +79,26 @@ class RunDirectory:
         Raises:
             ConfigError: where one does already.
         """
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise ConfigError(
-                f"cannot train in {self.path}",
-                found="another process is training in it",
-                next_step="wait for it, or end it (the first Ctrl-C saves a checkpoint)",
-            ) from None
-        except OSError as error:
-            raise _cannot_write(self.path, error) from None
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock(self.folder))
+            except BlockingIOError:
+                raise ConfigError(
+                    f"cannot train in {self.path}",
+                    found="another process is training in it",
+                    next_step="wait for it, or end it (the first Ctrl-C saves a checkpoint)",
+                ) from None
+            except OSError as error:
+                raise _cannot_write(self.path, error) from None
             yield
-        finally:
-            self._lock.release()
 
     def discard(self) -> None:
         """Take back what `create` made, for a run that failed before its first round."""
-        with suppress(OSError):
-            shutil.rmtree(self.checkpoints.folder, ignore_errors=True)
-            for file in self.path.iterdir():
+        with suppress(OSError, DamagedError):
+            # The config last but for the lock: a folder that has one can be resumed.
+            for file in (self.environment, self.folder / f".{self.environment.name}.part", self.config):
                 file.unlink()
+            (self.folder / _LOCK).unlink()
             if self.made:
                 self.path.rmdir()
 
@@ -113,24 +119,18 @@ class RunDirectory:
         return run
 
     @contextmanager
-    def writing(self, path: Path) -> Iterator[None]:
+    def writing(self, path: Path | GuardedPath) -> Iterator[None]:
         """Turn a full disk and the like inside the block into a GenophenError that says what to do."""
-        try:
+        next_step = "make room, or the folder writable, and go on from the last checkpoint: "
+        with writing(path, f"{next_step}genophen resume {self.path}"):
             yield
-        except OSError as error:
-            raise GenophenError(
-                f"cannot write {path}",
-                found=error.strerror or str(error),
-                next_step="make room, or the folder writable, and go on from the last checkpoint: "
-                f"genophen resume {self.path}",
-            ) from error
 
     def begin_again(self, config_toml: str | None) -> None:
         """Take the result back, and replace the config where the run is extended."""
         with self.writing(self.path):
-            self.result.unlink(missing_ok=True)
+            self.result.unlink()
             if config_toml is not None:
-                write_file(self.config, config_toml.encode())
+                self.config.write(config_toml.encode())
 
     def finished(self) -> dict[str, Any] | None:
         """What `result.json` says once the run is over; None before."""
@@ -140,28 +140,27 @@ class RunDirectory:
             return None
         return result if result["status"] in FINISHED else None
 
-    def write_json(self, path: Path, value: Mapping[str, Any]) -> None:
-        with self.writing(path):
-            write_file(path, (json.dumps(value, indent=2) + "\n").encode())
+    def write_json(self, file: GuardedPath, value: Mapping[str, Any]) -> None:
+        with self.writing(file):
+            file.write((json.dumps(value, indent=2) + "\n").encode())
 
-    def append(self, path: Path, row: Mapping[str, Any]) -> None:
+    def append(self, file: GuardedPath, row: Mapping[str, Any]) -> None:
         """Add one row to a `.jsonl` file."""
-        with self.writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, allow_nan=False) + "\n")
+        with self.writing(file):
+            file.append((json.dumps(row, allow_nan=False) + "\n").encode())
 
     def sizes(self) -> dict[str, int]:
         """The bytes in each `.jsonl` file, which are on the disk once this returns."""
         sizes = {}
-        for path in (self.metrics, self.timings):
-            with self.writing(path), path.open("ab") as file:
-                os.fsync(file.fileno())
-                sizes[path.name] = file.tell()
+        for file in (self.metrics, self.timings):
+            with self.writing(file):
+                sizes[file.name] = file.synced_size()
         return sizes
 
     def replaceable_bytes(self) -> int:
         """Bytes in checkpoints and best weights, which newer ones will replace."""
-        folders = (self.checkpoints.folder, self.best)
-        return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+        checkpoints = [self.checkpoints.folder / name for name in self.checkpoints.names()]
+        return sum(stored_bytes(folder) for folder in (*checkpoints, self.best))
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Drop what was written to the `.jsonl` files after `sizes` were taken.
@@ -169,18 +168,18 @@ class RunDirectory:
         Raises:
             DamagedError: where a file has lost rows that were there then.
         """
-        for path in (self.metrics, self.timings):
-            size = path.stat().st_size if path.exists() else 0
-            if size < sizes[path.name]:
+        for file in (self.metrics, self.timings):
+            size = file.size()
+            if size < sizes[file.name]:
                 raise DamagedError(
-                    f"cannot continue {path}",
+                    f"cannot continue {file}",
                     found=f"it has {size} bytes",
-                    allowed=f"the {sizes[path.name]} bytes that the checkpoint goes on from, or more",
+                    allowed=f"the {sizes[file.name]} bytes that the checkpoint goes on from, or more",
                     next_step=f"restore the file from a copy, or train again: genophen run {self.config}",
                 )
             if size:
-                with self.writing(path):
-                    os.truncate(path, sizes[path.name])
+                with self.writing(file):
+                    file.truncate(sizes[file.name])
 
     def save_best(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Keep the phenotype's state of a round, `values["round"]`, as the best so far."""
@@ -197,26 +196,53 @@ class RunDirectory:
 
 def check_free(path: Path) -> None:
     """Raise a ConfigError where `path` cannot become a run directory because something is there."""
-    if path.exists() and (not path.is_dir() or any(file.name != _LOCK for file in path.iterdir())):
-        raise ConfigError(
-            f"cannot make the run directory {path}",
-            found="it is not empty; a run never overwrites another" if path.is_dir() else "it is a file",
-            allowed="a folder that is absent or empty",
-            next_step="choose another --out, or leave it out for a fresh folder below runs/",
-        )
+    if path.exists() and not path.is_dir():
+        found = "it is a file"
+    elif there := [name for name in GuardedPath(path).names() if name not in _LEFT]:
+        found = f"it is not empty; a run never overwrites another (there: {listed(there[:5])})"
+    else:
+        return
+    raise ConfigError(
+        f"cannot make the run directory {path}",
+        found=found,
+        allowed="a folder that is absent or empty",
+        next_step="choose another --out, or leave it out for a fresh folder below runs/",
+    )
 
 
-def is_locked(folder: Path) -> bool:
+@contextmanager
+def lock(folder: GuardedPath) -> Iterator[None]:
+    """Hold the lock of a run directory, or of a sweep's folder, inside the block; it ends with the process.
+
+    Raises:
+        BlockingIOError: where another process holds it.
+    """
+    with (folder / _LOCK).open(os.O_RDWR | os.O_CREAT) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def is_locked(folder: GuardedPath) -> bool:
     """Whether a process holds the lock of a run directory, or of a sweep's folder."""
-    if not (folder / _LOCK).exists():
-        return False
     try:
-        with FileLock(folder / _LOCK).acquire(timeout=0):
-            return False
-    except Timeout:
+        with (folder / _LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
-    except OSError:  # it cannot be told
-        return False
+    except (OSError, DamagedError):  # there is none, or it cannot be told
+        pass
+    return False
+
+
+def trial_directory(sweep: Path, name: str) -> Path:
+    """The run directory of a trial in a sweep's folder.
+
+    Raises:
+        DamagedError: where a link or a file stands there.
+    """
+    folder = GuardedPath(sweep) / "trials" / name
+    folder.is_folder()
+    return folder.path
 
 
 def _what_is_at(path: Path) -> str:
@@ -248,7 +274,7 @@ def _cannot_write(path: Path, error: OSError) -> GenophenError:
     )
 
 
-def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: Path) -> None:
+def load_state(phenotype: nn.Module, tensors: Mapping[str, Tensor], source: GuardedPath) -> None:
     """Put a saved state into a phenotype built from the same config.
 
     Raises:

@@ -32,6 +32,7 @@ from genophen.config.config import SECTIONS
 from genophen.config.toml import assign, flattened, override, read_toml
 from genophen.contracts.options import Options, read_options, shown
 from genophen.errors import ConfigError, Problem, listed, nearest, printable
+from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import plain_name
 
 #: More are a slip of the hand: a grid grows by multiplication.
@@ -74,13 +75,13 @@ class Sweep:
     baselines: tuple[str, ...] = ()
 
 
-def read_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
+def read_sweep(file: Path | GuardedPath, assignments: Iterable[str] = ()) -> Sweep:
     """Read a sweep file; the assignments `a.b=VALUE` override every row.
 
     Raises:
         ConfigError: for a file that is no sweep, with every mistake in its structure.
     """
-    tables = read_toml(path)
+    tables, path = read_toml(file), file if isinstance(file, Path) else file.path
     if not tables.keys() & _KEYS.keys() and tables.keys() & SECTIONS.keys():
         raise ConfigError(
             f"cannot use the sweep {path}",

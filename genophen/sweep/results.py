@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from genophen.errors import ConfigError, DamagedError
-from genophen.storage.checkpoint import write_file
+from genophen.storage.files import writing
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_environment, read_table
+from genophen.storage.rundir import RunDirectory
 from genophen.sweep.sweep import Trial
 from genophen.sweep.table import as_markdown
 
@@ -20,14 +22,14 @@ def read_results(folder: Path, name: str) -> list[dict[str, Any]]:
     Raises:
         DamagedError: for a file that holds no table.
     """
-    path = folder / f"{name}.json"
+    file = GuardedPath(folder) / f"{name}.json"
     try:
-        return read_table(path)
+        return read_table(file)
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         raise DamagedError(
-            f"cannot add to the results {path}",
+            f"cannot add to the results {file}",
             found=f"no table of a sweep: {error}",
             next_step="move the file away",
         ) from None
@@ -59,10 +61,11 @@ def write_results(
     command: str,
 ) -> None:
     """Write `name.json`, a list of rows, and `name.md`, the table with where it comes from."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / f"{name}.json", (json.dumps(lines, indent=2) + "\n").encode())
     parts = [f"# {title}\n", as_markdown(lines), _provenance(trials, command)]
-    write_file(folder / f"{name}.md", "\n".join(parts).encode(errors="backslashreplace"))
+    with writing(folder, "choose another --results"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (GuardedPath(folder) / f"{name}.json").write((json.dumps(lines, indent=2) + "\n").encode())
+        (GuardedPath(folder) / f"{name}.md").write("\n".join(parts).encode(errors="backslashreplace"))
 
 
 def _provenance(trials: Sequence[Trial], command: str) -> str:
@@ -96,7 +99,7 @@ def _environment(trial: Trial) -> dict[str, Any] | None:
     if trial.result() is None:
         return None
     try:
-        return read_environment(trial.directory / "environment.json")
+        return read_environment(RunDirectory(trial.directory).environment)
     except (OSError, ValueError):
         return None
 

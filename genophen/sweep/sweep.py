@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from genophen.config.config import Config, PluginLookup, differences, resolve_config
 from genophen.config.toml import read_toml, write_toml
 from genophen.contracts.executor import Executor, Job, Outcome
-from genophen.errors import ConfigError, listed, unknown_name
+from genophen.errors import ConfigError, DamagedError, listed, unknown_name
 from genophen.plugins.loading import load_plugins
-from genophen.storage.checkpoint import canonical_json, write_file
+from genophen.storage.files import canonical_json, writing
+from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_json, read_result
-from genophen.storage.rundir import RunDirectory
+from genophen.storage.rundir import FAILURE, RunDirectory, check_free, lock, trial_directory
 from genophen.sweep.file import Row, Sweep, merged
 from genophen.training.resume import resume_run
 from genophen.training.start import run_config
 
-#: In a trial's folder: how its last attempt failed.
-FAILURE = "failure.json"
+_ELSEWHERE = "make room, or the folder writable, or choose another --out"
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Trial:
 
     def signal(self) -> int:
         """The number of the signal that interrupted the trial."""
-        return int(read_result(self.directory / "result.json")["signal"])
+        return int(read_result(GuardedPath(self.directory) / "result.json")["signal"])
 
     def settings(self) -> dict[str, Any]:
         """The settings that a result depends on, by dotted key."""
@@ -60,6 +57,7 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
 
     Raises:
         ConfigError: for rows whose config cannot be used, with every mistake in them.
+        DamagedError: where a link or a file stands in the place of a trial's folder.
     """
     trials, problems = [], []
     for row in sweep.rows:
@@ -67,7 +65,7 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
             for seed in row.seeds:
                 tables = merged(row.tables, {"training": {"seed": seed}})
                 config = resolve_config(tables, plugins, f"of row {row.name!r}")
-                trials.append(Trial(row, seed, config, out / "trials" / row.trial_name(seed)))
+                trials.append(Trial(row, seed, config, trial_directory(out, row.trial_name(seed))))
         except ConfigError as error:
             problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
     if problems:
@@ -113,16 +111,20 @@ def run_sweep(
 
     Raises:
         ConfigError: where `out` holds a trial that was run with other settings, or another sweep is at work.
+        DamagedError: where the folder of a trial holds what genophen did not make.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ConfigError(
-            f"cannot run a sweep in {out}", found="another sweep is at work there", next_step="wait for it"
-        ) from None
-    with lock:
+    folder = GuardedPath(out)
+    with ExitStack() as stack:
+        try:
+            with writing(out, _ELSEWHERE):
+                out.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(lock(folder))
+        except BlockingIOError:
+            raise ConfigError(
+                f"cannot run a sweep in {out}",
+                found="another sweep is at work there",
+                next_step="wait for it",
+            ) from None
         rows = {
             row.name: {
                 **_unseeded(row.tables),
@@ -133,8 +135,9 @@ def run_sweep(
             for row in sweep.rows
         }
         saved = write_toml({"name": sweep.name, "title": sweep.title, "rows": rows})
-        (out / "sweep.toml").write_text(saved, encoding="utf-8")
         todo = {trial.directory.name: trial for trial in _unfinished(trials, plugin_files)}
+        with writing(folder / "sweep.toml", _ELSEWHERE):
+            (folder / "sweep.toml").write(saved.encode())
         files = [str(file) for file in plugin_files]
         queue = [
             Job(name, run_trial, (trial.config.to_toml(), str(trial.directory), files))
@@ -163,18 +166,18 @@ def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
 def read_failure(directory: Path) -> str:
     """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
     try:
-        return str(read_json(directory / FAILURE)["error"])
+        return str(read_json(GuardedPath(directory) / FAILURE)["error"])
     except FileNotFoundError:
         return ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, DamagedError):
         return f"{FAILURE} cannot be read"
 
 
 def _record_failure(directory: Path, error: str) -> None:
     """Keep an error until the trial is run again, so that later tables list it."""
-    with suppress(OSError):  # a full disk is not to end the other trials
+    with suppress(OSError, DamagedError):  # a full disk is not to end the other trials
         directory.mkdir(parents=True, exist_ok=True)
-        write_file(directory / FAILURE, canonical_json({"error": error}))
+        (GuardedPath(directory) / FAILURE).write(canonical_json({"error": error}))
 
 
 def run_trial(config_toml: str, directory: str, plugin_files: Sequence[str]) -> str:
@@ -193,12 +196,25 @@ def _unfinished(trials: Sequence[Trial], plugin_files: Sequence[Path]) -> Iterat
     """The trials still to be run or to be gone on with."""
     plugins = load_plugins(plugin_files)
     for trial in trials:
-        if (trial.directory / "config.toml").is_file():
+        if RunDirectory(trial.directory).config.is_file():
             _check_same_settings(trial, plugins)
-        elif trial.directory.exists():
-            shutil.rmtree(trial.directory)  # killed before it had a config
+        else:
+            _check_nothing_else(trial.directory)
         if trial.result() is None:
             yield trial
+
+
+def _check_nothing_else(directory: Path) -> None:
+    """Raise a DamagedError where a trial without a config has a folder with something in it."""
+    try:
+        check_free(directory)
+    except ConfigError as error:
+        raise DamagedError(
+            f"cannot run the trial in {directory}",
+            found=error.found,
+            allowed="no folder, or what genophen leaves there",
+            next_step="move what is yours elsewhere, or choose another --out",
+        ) from None
 
 
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:

@@ -21,6 +21,7 @@ from genophen.data.batches import EvaluationBatches, Normalization, TrainBatches
 from genophen.errors import PluginError
 from genophen.phenotype.phenotype import Phenotype, compile_phenotype
 from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
+from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
@@ -155,6 +156,7 @@ def _through_checkpoint(state: dict[str, Any]) -> Any:
     except PluginError as error:
         raise AssertionError(error.text()) from error
     with TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), "state", tensors, {"state": packed})
-        loaded, values = load_checkpoint(Path(folder))
+        saved = GuardedPath(Path(folder)) / "saved"
+        save_checkpoint(saved, "state", tensors, {"state": packed})
+        loaded, values = load_checkpoint(saved)
     return unpack(loaded, values["state"])

@@ -58,7 +58,7 @@ def run_config(
         try:
             return run, train_from_start(run, config, plugins, reporters, notify)
         except BaseException:
-            if not run.metrics.exists():
+            if not run.metrics.is_file():
                 run.discard()
             raise
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from genophen.contracts.optimizer import Optimizer
 from genophen.data.batches import TrainBatches
 from genophen.errors import DamagedError, GenophenError
 from genophen.phenotype.phenotype import Phenotype
+from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.progress import Progress
@@ -83,7 +83,7 @@ class TrainingState:
             self.run.save_best(progress.best_tensors, values)
             self._written_best = progress.best_round
 
-    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], source: Path) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any], source: GuardedPath) -> None:
         """Take over what `save` wrote; `source` is the checkpoint's folder.
 
         Raises:

@@ -14,13 +14,14 @@ import torch
 
 import genophen
 from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
+from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import DTYPES, pack, unpack
 
 
 def through_a_file(state: Any, folder: Path) -> Any:
     tensors, packed = pack(state, "state")
-    save_checkpoint(folder, "state", tensors, {"state": packed})
-    loaded, values = load_checkpoint(folder)
+    save_checkpoint(GuardedPath(folder.parent) / folder.name, "state", tensors, {"state": packed})
+    loaded, values = load_checkpoint(GuardedPath(folder.parent) / folder.name)
     return unpack(loaded, values["state"])
 
 

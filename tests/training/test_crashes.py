@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import NOISY, OPTIMIZERS, leaves, noisy_tables
+from noisy_runs import NOISY, OPTIMIZERS, leaves, noisy_tables
 
 import genophen
 from genophen.cli import main

@@ -7,16 +7,15 @@ import json
 import os
 import random
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
 from filelock import FileLock
 from helpers import digits_tables
+from noisy_runs import NOISY, OPTIMIZERS, Calling, interrupt_at, leaves, noisy_tables, resume, run
 
 import genophen
 from genophen.config.config import resolve_config
@@ -25,80 +24,11 @@ from genophen.plugins.loading import load_plugins
 from genophen.plugins.registry import Plugin, Source
 from genophen.storage import checkpoint
 from genophen.storage.checkpoint import MANIFEST
+from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import RunDirectory
 from genophen.training.progress import Progress
 from genophen.training.resume import resume_run
 from genophen.training.start import run_config
-
-NOISY = ROOT / "tests" / "noisy.py"
-EVOLVED = {"generations_per_round": 3, "population_size": 6}
-#: Each is interrupted, killed and resumed in every way below; all take three steps a round.
-OPTIMIZERS: dict[str, dict[str, Any]] = {
-    "adam": {"name": "adam"},
-    "sgd": {"name": "sgd"},
-    "cma-es": {"name": "cma-es", "cma-es": {**EVOLVED, "genes": "embeddings"}},
-    "separable-cma-es": {"name": "cma-es", "cma-es": {**EVOLVED, "genes": "all", "separable": True}},
-}
-
-
-def noisy_tables(**training: Any) -> dict[str, Any]:
-    """Three steps a round, on a network with every kind of state."""
-    settings = {"rounds": 3, "batch_size": 400, "checkpoint_seconds": 1000.0, **training}
-    return digits_tables(**settings) | {"architecture": {"name": "noisy"}, "augmentation": {"padding": 1}}
-
-
-def run(tables: dict[str, Any], out: Path, *reporters: genophen.Reporter) -> dict[str, Any]:
-    plugins = load_plugins([NOISY])
-    config = resolve_config(tables, plugins, "of the test")
-    return run_config(config, plugins, "x", out, reporters)[1]
-
-
-def resume(out: Path, **options: Any) -> dict[str, Any]:
-    return genophen.resume(out, plugin_files=[NOISY], **options)
-
-
-def leaves(out: Path) -> dict[str, Any]:
-    """What two equal runs have in common: all but the clock."""
-    directory = RunDirectory(out)
-    last = directory.checkpoints.names()[-1]
-    result = json.loads(directory.result.read_text())
-    assert result.pop("wall_seconds") > 0
-    return {
-        "metrics": directory.metrics.read_bytes(),
-        "rounds timed": [json.loads(line)["round"] for line in directory.timings.read_text().splitlines()],
-        "result": result,
-        "best": (out / "best" / f"round-{result['best_round']:05}.safetensors").read_bytes(),
-        "best is whole": directory.load_best()[1],
-        "checkpoint": (directory.checkpoints.folder / last / "state.safetensors").read_bytes(),
-        "name": last,
-    }
-
-
-class Calling(genophen.Reporter):
-    """Calls a function after every step and every round, with the number of calls so far."""
-
-    name = "calling"
-    description = "for a test"
-
-    def __init__(self, call: Callable[[int], None]) -> None:
-        self.call, self.count = call, 0
-
-    def start(self, info: genophen.RunInfo) -> None:
-        self.info = info
-
-    def step(self) -> None:
-        self.count += 1
-        self.call(self.count)
-
-    def round(self, row: Any, seconds: float) -> None:
-        self.step()
-
-    def end(self, result: Any) -> None:
-        pass
-
-
-def interrupt_at(number: int) -> Calling:
-    return Calling(lambda count: os.kill(os.getpid(), signal.SIGINT) if count == number else None)
 
 
 @pytest.fixture(scope="module")
@@ -461,7 +391,7 @@ def test_a_save_that_fails_anywhere_leaves_the_old_checkpoint(
 ) -> None:
     """Moments of the second save: its three files, the metrics' flush before, the best weights after."""
     out, calls = tmp_path / "run", 0
-    write, fsync = checkpoint._write_synced, os.fsync
+    write, fsync = GuardedPath.create, os.fsync
 
     def full(*arguments: Any) -> None:
         nonlocal calls
@@ -472,27 +402,27 @@ def test_a_save_that_fails_anywhere_leaves_the_old_checkpoint(
         if calls > moment:
             raise OSError(kind, os.strerror(kind))
 
-    def write_half(path: Path, content: bytes) -> None:
+    def write_half(self: GuardedPath, content: bytes) -> None:
         try:
             full()
         except OSError:
-            path.write_bytes(content[: len(content) // 2])
+            self.path.write_bytes(content[: len(content) // 2])
             raise
-        write(path, content)
+        write(self, content)
 
     def sync(descriptor: int) -> None:
         if moment == 4:
             full()
         fsync(descriptor)
 
-    monkeypatch.setattr(checkpoint, "_write_synced", write_half)
+    monkeypatch.setattr(GuardedPath, "create", write_half)
     if moment == 4:
         monkeypatch.setattr(os, "fsync", sync)
     with pytest.raises(genophen.GenophenError, match=os.strerror(kind)) as caught:
         run(noisy_tables(checkpoint_rounds=1), out)
     assert caught.value.exit_code == 1
     assert f"genophen resume {out}" in caught.value.next_step
-    monkeypatch.setattr(checkpoint, "_write_synced", write)
+    monkeypatch.setattr(GuardedPath, "create", write)
     monkeypatch.setattr(os, "fsync", fsync)
     assert not list((out / "checkpoints").glob(".*"))
     resume(out)
