@@ -76,8 +76,9 @@ class BlockLoop(nn.Module):
                 for _ in range(tiling.rows):
                     row = [self._block(size, next(blocks)) for _ in range(tiling.columns)]
                     rows.append(torch.cat(row, 1))
-                weight = torch.cat(rows)[: tiling.shape[0], : tiling.shape[1]]  # (C_out, C_in, kh, kw)
-                weights[tiling.name] = genophen.standardize(weight) if self.standardized else weight
+                target = tiling.target
+                weight = torch.cat(rows)[: target.shape[0], : target.shape[1]]  # (C_out, C_in, kh, kw)
+                weights[target.name] = genophen.standardize(weight) if self.standardized else weight
         return weights
 
     def _block(self, size: str, index: int) -> Tensor:

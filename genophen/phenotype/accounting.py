@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import register_multi_grad_hook
 
 
 @dataclass
@@ -36,14 +37,11 @@ class SampleCounter:
             self._paused = before
 
     def count(self, samples: int, output: object) -> None:
-        """Count a forward pass over `samples` images, and its backward pass if one ever runs."""
+        """Count a forward pass over `samples` images, and each backward pass from its output."""
         if self._paused:
             return
         self.forward_samples += samples
-        if isinstance(output, tuple | list) and output:  # logits first, as is the custom
-            output = output[0]
-        if isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled():
-            output.register_hook(lambda _: self._count_backward(samples))
+        on_backward(output, lambda: self._count_backward(samples))
 
     def take(self) -> SampleCounter:
         """What was counted until now, of which nothing is left here."""
@@ -58,3 +56,19 @@ class SampleCounter:
 
     def _count_backward(self, samples: int) -> None:
         self.backward_samples += samples
+
+
+def on_backward(output: object, call: Callable[[], None]) -> None:
+    """Call back once in each backward pass that begins at an output: tensors in tuples, lists and dicts."""
+    tensors = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
+    if tensors and torch.is_grad_enabled():
+        register_multi_grad_hook(tensors, lambda _: call(), mode="any")
+
+
+def tensors_in(output: object) -> list[Tensor]:
+    """The tensors of a network's output, in order."""
+    if isinstance(output, Mapping):
+        output = list(output.values())
+    if isinstance(output, list | tuple):
+        return [tensor for each in output for tensor in tensors_in(each)]
+    return [output] if isinstance(output, Tensor) else []

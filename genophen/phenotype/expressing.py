@@ -18,6 +18,7 @@ from genophen.contracts.options import Options
 EPSILON = 1e-8
 #: Numbers below this are none: a channel of nothing else has no scale to be measured by.
 SMALLEST = 1e-18
+CONV_BIASES = ("conv-bias", "transposed-bias")
 
 
 class KernelOptions(Options):
@@ -33,20 +34,20 @@ class KernelOptions(Options):
     )
 
 
-def standardize(weight: Tensor) -> Tensor:
+def standardize(weight: Tensor, fan_in: int | None = None) -> Tensor:
     """The weight with mean 0 and variance 2 / fan_in in each output channel, and nothing learned.
 
-    Shape (C_out, ...) to the same shape; fan_in = weight[0].numel(). The scale of a channel does not matter;
-    one without any variation becomes zeros. A fan-in of 1 leaves no deviation: each number is scaled to
-    sqrt(2) and keeps its sign.
+    Shape (C_out, ...) to the same shape; fan_in = weight[0].numel() unless given. The scale of a channel does
+    not matter; one without any variation becomes zeros. A single number has no deviation: it is scaled to
+    sqrt(2 / fan_in) and keeps its sign.
     """
-    rows = weight.reshape(len(weight), -1)  # (C_out, fan_in)
-    fan_in = rows.shape[1]
+    rows = weight.reshape(len(weight), -1)  # (C_out, numbers)
+    numbers = rows.shape[1]
     scale = rows.detach().square().mean(1, keepdim=True).sqrt()  # (C_out, 1)
     rows = rows / torch.where(scale > SMALLEST, scale, 1.0)
-    gain = rows.new_full((fan_in,), math.sqrt(2 / fan_in))
-    normalize = F.layer_norm if fan_in > 1 else F.rms_norm
-    return normalize(rows, (fan_in,), weight=gain, eps=EPSILON).reshape(weight.shape)
+    gain = rows.new_full((numbers,), math.sqrt(2 / (numbers if fan_in is None else fan_in)))
+    normalize = F.layer_norm if numbers > 1 else F.rms_norm
+    return normalize(rows, (numbers,), weight=gain, eps=EPSILON).reshape(weight.shape)
 
 
 def kernel_gain(mean: Tensor, variance: Tensor, fan_in: int) -> Tensor:
@@ -64,7 +65,7 @@ class ConvBiases(nn.Module):
 
     def __init__(self, targets: Iterable[Target], free: bool) -> None:
         super().__init__()
-        biases = [target for target in targets if target.kind == "conv-bias"]
+        biases = [target for target in targets if target.kind in CONV_BIASES]
         self._attributes = {target.name: f"bias_{index}" for index, target in enumerate(biases)}
         for target in biases:
             zeros, attribute = torch.zeros(target.shape), self._attributes[target.name]

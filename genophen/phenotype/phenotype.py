@@ -5,17 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from genophen.contracts.genotype import Genotype, Scope, Target
 from genophen.contracts.options import Options
 from genophen.errors import ConfigError, PluginError, listed
-from genophen.phenotype.accounting import SampleCounter
+from genophen.phenotype.accounting import SampleCounter, on_backward
 from genophen.phenotype.positions import image_positions
+from genophen.phenotype.slots import WeightSlots, make_parameters
 from genophen.phenotype.targets import aliases, find_targets
 
 
@@ -59,9 +60,7 @@ class Phenotype(nn.Module):
         self.targets = {name: target for name, target in targets.items() if name in written}
         #: Every name of each expressed tensor in the network, its own first: tied parameters have several.
         self.names_of = {name: aliases(network, name) for name in written}
-        for names in self.names_of.values():
-            for alias in names:
-                _owner(network, alias).register_parameter(alias.rpartition(".")[2], None)
+        self._slots = WeightSlots(network, self.names_of)
         self.network = network
         self.genotype = genotype.train(network.training)
         self.training = network.training
@@ -77,13 +76,15 @@ class Phenotype(nn.Module):
         In eval mode without gradients the weights are expressed once, until a parameter changes.
         """
         first = args[0] if args else next(iter(kwargs.values()), None)
-        weights = self._named(self._weights(_is_channels_last(first)))
-        if self.training and self.training_precision is not None and isinstance(first, Tensor):
-            with torch.autocast(first.device.type, self.training_precision):
-                output = functional_call(self.network, weights, args, kwargs)
-            output = output.float() if isinstance(output, Tensor) else output
-        else:
-            output = functional_call(self.network, weights, args, kwargs)
+        weights = self._weights(_is_channels_last(first))
+        with self._slots.filled(weights):
+            if self.training and self.training_precision is not None and isinstance(first, Tensor):
+                with torch.autocast(first.device.type, self.training_precision):
+                    output = self.network(*args, **kwargs)
+                output = output.float() if isinstance(output, Tensor) else output
+            else:
+                output = self.network(*args, **kwargs)
+        on_backward(output, partial(self._slots.fill_until_backward_ends, weights))
         if isinstance(first, Tensor) and first.dim():
             self.samples.count(first.shape[0], output)
         return output
@@ -101,7 +102,7 @@ class Phenotype(nn.Module):
         Otherwise each is contiguous: a convolution's output is in the order of its weight, and a network's
         code may rely on that of its input.
         """
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._express(channels_last)
         # The genotype is small, so that comparing all its numbers is cheap; version counters would miss
         # changes through `.data`, which is how search algorithms fill a network.
@@ -125,8 +126,7 @@ class Phenotype(nn.Module):
         with torch.no_grad():
             weights = {n: nn.Parameter(w.detach().clone()) for n, w in self._express(False).items()}
         network = copy.deepcopy(self.network)
-        for alias, weight in self._named(weights).items():
-            _owner(network, alias).register_parameter(alias.rpartition(".")[2], cast(nn.Parameter, weight))
+        make_parameters(network, self.names_of, weights)
         return network
 
     def direct_parameters(self) -> list[nn.Parameter]:
@@ -169,10 +169,6 @@ class Phenotype(nn.Module):
         except ConfigError:  # a genotype without such genes has none to count
             return 0
         return _trainable(self.genotype.get_parameter(name) for name in names)
-
-    def _named(self, weights: dict[str, Any]) -> dict[str, Any]:
-        """The tensors under all their names: each tied name gets the same tensor."""
-        return {alias: weights[name] for name, names in self.names_of.items() for alias in names}
 
 
 def compile_phenotype(
@@ -217,15 +213,12 @@ def _is_channels_last(value: object) -> bool:
 def _with_positions(
     network: nn.Module, targets: dict[str, Target], input_shape: Sequence[int]
 ) -> dict[str, Target]:
-    owners = {name: name.rpartition(".")[0] for name, target in targets.items() if target.kind == "dense"}
+    dense = [name for name, target in targets.items() if target.kind == "dense" and target.gates == 1]
+    owners = {name: name.rpartition(".")[0] for name in dense}
     if not owners:
         return targets
     shapes = image_positions(network, input_shape, list(owners.values()))
     return {name: replace(target, image=shapes.get(owners.get(name, ""))) for name, target in targets.items()}
-
-
-def _owner(network: nn.Module, parameter_name: str) -> nn.Module:
-    return network.get_submodule(parameter_name.rpartition(".")[0])
 
 
 def _trainable(parameters: Iterable[nn.Parameter]) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
-from torch.nn.parameter import UninitializedParameter
 
 from genophen.contracts.genotype import Target
 from genophen.errors import ConfigError, nearest
+from genophen.phenotype.kinds import ALLOWED, Kind, bias_attribute, kind_of
 
 
 def find_targets(network: nn.Module, patterns: Sequence[str]) -> dict[str, Target]:
@@ -20,19 +20,18 @@ def find_targets(network: nn.Module, patterns: Sequence[str]) -> dict[str, Targe
     target, under their first name.
 
     Raises:
-        ConfigError: for a pattern that matches nothing, and for a parameter that is no weight of a
-            two-dimensional convolution or dense layer.
+        ConfigError: for a pattern that matches nothing, and for a parameter that no genotype can write.
     """
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise _matches_nothing(pattern, names)
+            raise _matches_nothing(network, pattern)
     selected = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
     if not selected:
         raise ConfigError(
             "cannot compile a network of which nothing is expressed",
             found="no pattern",
-            allowed=f"patterns over {', '.join(names)}",
+            allowed=f"patterns over {_expressible(network)}",
         )
     first_name = _first_names(network)
     weights = dict.fromkeys(first_name[name] for name in selected if not _is_bias_of_weight(network, name))
@@ -42,7 +41,7 @@ def find_targets(network: nn.Module, patterns: Sequence[str]) -> dict[str, Targe
             targets.setdefault(first_name[target.name], target)
     for name in selected:
         if first_name[name] not in targets:
-            raise _not_a_weight(network, name, "it is a bias whose own weight no pattern matches")
+            raise _cannot_express(network, name, "it is a bias whose own weight no pattern matches")
     return targets
 
 
@@ -66,67 +65,72 @@ def aliases(network: nn.Module, name: str) -> list[str]:
         other for other, tensor in network.named_parameters(remove_duplicate=False) if tensor is parameter
     ]
     for other in [name, *every]:
-        owner, _, attribute = other.rpartition(".")
-        holders.setdefault((id(network.get_submodule(owner)), attribute), other)
+        owner, attribute = owner_of(network, other)
+        holders.setdefault((id(owner), attribute), other)
     return list(holders.values())
 
 
+def owner_of(network: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The module that holds a parameter, and the parameter's name in it."""
+    owner_name, _, attribute = name.rpartition(".")
+    return network.get_submodule(owner_name), attribute
+
+
 def _layer_targets(network: nn.Module, name: str, layer_index: int) -> list[Target]:
-    owner, weight = network.get_submodule(name.rpartition(".")[0]), network.get_parameter(name)
-    if isinstance(weight, UninitializedParameter):
-        raise _not_a_weight(network, name, "it has no shape before the network's first forward pass")
-    if not weight.numel():
-        raise _not_a_weight(network, name, f"its shape is {tuple(weight.shape)}: it holds no numbers")
-    if isinstance(owner, _ConvTransposeNd):
-        raise _not_a_weight(network, name, f"it belongs to a transposed convolution ({_kind(owner)})")
-    if isinstance(owner, nn.RNNBase):
-        raise _not_a_weight(network, name, f"it belongs to a recurrent layer ({_kind(owner)})")
-    if weight.dim() not in (2, 4):
-        raise _not_a_weight(network, name, f"its shape is {tuple(weight.shape)} ({_kind(owner)})")
-    kind, fan_in = "conv" if weight.dim() == 4 else "dense", weight[0].numel()
-    shape = tuple(weight.shape)
-    targets = [Target(name, shape, kind, fan_in, layer_index, weight.detach().clone())]  # type: ignore[arg-type]
+    """The target of a weight, and those of the biases beside it: one a module that holds the weight."""
+    kind = kind_of(*owner_of(network, name))
+    if isinstance(kind, str):
+        raise _cannot_express(network, name, kind)
+    targets = [_target(network, name, layer_index, kind)]
     for alias in aliases(network, name):
-        owner_name, _, attribute = alias.rpartition(".")
-        bias = network.get_submodule(owner_name)._parameters.get("bias") if attribute == "weight" else None
-        if bias is not None:
-            bias_name, initial = f"{owner_name}.bias".lstrip("."), bias.detach().clone()
-            targets.append(
-                Target(bias_name, tuple(bias.shape), f"{kind}-bias", fan_in, layer_index, initial)  # type: ignore[arg-type]
-            )
+        owner, attribute = owner_of(network, alias)
+        bias = bias_attribute(owner, attribute)
+        if bias is not None and owner._parameters.get(bias) is not None:
+            bias_name = alias.removesuffix(attribute) + bias
+            bias_kind = Kind(f"{kind.kind}-bias", kind.fan_in, gates=kind.gates)
+            targets.append(_target(network, bias_name, layer_index, bias_kind))
     return targets
 
 
+def _target(network: nn.Module, name: str, layer_index: int, kind: Kind) -> Target:
+    initial = network.get_parameter(name).detach().clone()
+    return Target(name, tuple(initial.shape), layer_index=layer_index, initial=initial, **asdict(kind))
+
+
 def _is_bias_of_weight(network: nn.Module, name: str) -> bool:
-    """Whether the name is a `bias` beside a `weight` of 2 or 4 dimensions."""
-    owner_name, _, attribute = name.rpartition(".")
-    weight = network.get_submodule(owner_name)._parameters.get("weight")
-    return attribute == "bias" and weight is not None and weight.dim() in (2, 4)
+    """Whether the name is that of the bias beside a weight that a genotype can write."""
+    owner, attribute = owner_of(network, name)
+    beside = [weight for weight in owner._parameters if bias_attribute(owner, weight) == attribute]
+    return any(
+        owner._parameters[weight] is not None and isinstance(kind_of(owner, weight), Kind)
+        for weight in beside
+    )
 
 
-def _kind(module: nn.Module) -> str:
-    return type(module).__name__
+def _expressible(network: nn.Module) -> str:
+    """The names of all weights that a genotype can write."""
+    names = [name for name, _ in network.named_parameters() if _is_weight(network, name)]
+    return ", ".join(names) or "(this network has none)"
 
 
-def _matches_nothing(pattern: str, names: list[str]) -> ConfigError:
+def _is_weight(network: nn.Module, name: str) -> bool:
+    return not _is_bias_of_weight(network, name) and isinstance(kind_of(*owner_of(network, name)), Kind)
+
+
+def _matches_nothing(network: nn.Module, pattern: str) -> ConfigError:
+    names = [name for name, _ in network.named_parameters() if _is_weight(network, name)]
     return ConfigError(
         f"cannot express {pattern!r}",
         found="the pattern matches no parameter of the network",
-        allowed=", ".join(names) or "(the network has no parameters)",
+        allowed=_expressible(network),
         next_step=nearest(pattern, names) or "name a parameter above, or a pattern such as '*.weight'",
     )
 
 
-def _not_a_weight(network: nn.Module, name: str, found: str) -> ConfigError:
-    fit = [
-        other
-        for other, parameter in network.named_parameters()
-        if not isinstance(parameter, UninitializedParameter) and parameter.dim() in (2, 4)
-    ]
+def _cannot_express(network: nn.Module, name: str, found: str) -> ConfigError:
     return ConfigError(
         f"cannot express the parameter {name!r}",
         found=found,
-        allowed="weights of 2-D convolutions (4 dimensions) and of dense layers (2 dimensions): "
-        + (", ".join(fit) or "this network has none"),
+        allowed=f"{ALLOWED}: {_expressible(network)}",
         next_step="narrow the pattern, or leave this parameter direct",
     )

@@ -33,21 +33,30 @@ def test_a_pattern_that_covers_weight_and_bias_is_one_layer() -> None:
 @pytest.mark.parametrize(
     ("layer", "pattern", "said"),
     [
-        (nn.ConvTranspose2d(3, 4, 3), "0.weight", r"transposed convolution \(ConvTranspose2d\)"),
-        (nn.Conv1d(3, 4, 3), "0.weight", r"\(4, 3, 3\) \(Conv1d\)"),
-        (nn.Conv3d(3, 4, 3), "0.weight", r"\(4, 3, 3, 3, 3\) \(Conv3d\)"),
-        (nn.BatchNorm2d(3), "0.weight", r"\(3,\) \(BatchNorm2d\)"),
-        (nn.LSTM(3, 4), "0.weight_ih_l0", r"recurrent layer \(LSTM\)"),
+        (nn.Bilinear(3, 4, 5), "0.weight", r"its shape is \(5, 3, 4\) \(Bilinear\)"),
+        (nn.PReLU(3), "0.weight", r"its shape is \(3,\) \(PReLU\)"),
+        (nn.Embedding(3, 4, max_norm=1.0), "0.weight", r"used in another way \(Embedding with max_norm\)"),
+        (nn.EmbeddingBag(3, 4, sparse=True), "0.weight", r"used in another way \(EmbeddingBag with sparse\)"),
         (nn.Conv2d(3, 4, 3), "0.bias", "bias whose own weight no pattern matches"),
+        (nn.LSTM(3, 4), "0.bias_hh_l0", "bias whose own weight no pattern matches"),
+        (nn.MultiheadAttention(4, 2), "0.in_proj_bias", "bias whose own weight no pattern matches"),
         (nn.LazyConv2d(4, 3), "0.weight", "no shape before the network's first forward pass"),
     ],
 )
 def test_what_cannot_be_expressed_is_named(layer: nn.Module, pattern: str, said: str) -> None:
-    network = nn.Sequential(layer, nn.Conv2d(4, 4, 3))
+    network = nn.Sequential(layer, nn.Conv2d(4, 4, 3), nn.Bilinear(3, 4, 5), nn.GRUCell(3, 4))
     with pytest.raises(genophen.ConfigError, match=said) as caught:
         find_targets(network, [pattern])
-    assert f"cannot express the parameter {pattern!r}" in str(caught.value)
-    assert "1.weight" in str(caught.value)  # what would do
+    said_of, _, rest = str(caught.value).partition("\n")
+    assert said_of == f"cannot express the parameter {pattern!r}"
+    assert "1.weight, 3.weight_ih, 3.weight_hh" in rest  # what would do
+    assert "2.weight" not in rest  # what would be refused next
+
+
+def test_a_pattern_that_matches_nothing_lists_what_would_do_and_nothing_else() -> None:
+    network = nn.Sequential(nn.Bilinear(3, 4, 5), nn.Conv1d(4, 4, 3), nn.BatchNorm1d(4))
+    with pytest.raises(genophen.ConfigError, match=r"allowed: 1\.weight, 2\.weight\n"):
+        find_targets(network, ["weight"])
 
 
 def test_an_empty_weight_is_named() -> None:

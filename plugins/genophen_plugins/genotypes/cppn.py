@@ -56,7 +56,7 @@ class CPPNOptions(genophen.KernelOptions):
 
 
 class CPPN(genophen.Genotype):
-    """Writes convolution kernels and dense weights with one network for all layers.
+    """Writes the weights of all layers with one network.
 
     A dense weight after a flatten is placed by the channel, row and column of the feature map that its input
     is; any other has its input's index for a channel, and y = x = r = 0.
@@ -73,12 +73,14 @@ class CPPN(genophen.Genotype):
         self.standardized = options.normalization == "standardized"
         self._targets = [target for target in targets.values() if not target.is_bias]
         units, hidden = options.hidden_units, options.hidden_layers - 1
-        scales = torch.tensor([options.channel_scale] * 3 + [options.spatial_scale] * 3)
+        depth = any(len(target.kernel_shape) > 4 for target in self._targets)
+        scales = torch.tensor([options.channel_scale] * 3 + [options.spatial_scale] * (3 + depth))
 
         def normal(*shape: int, variance: float) -> nn.Parameter:
             return nn.Parameter(torch.randn(shape, generator=generator) * math.sqrt(variance))
 
-        self.weight_in = nn.Parameter(torch.randn(units, 6, generator=generator) * scales)  # l, o, i, y, x, r
+        # l, o, i, y, x, r and, where a kernel has three axes, its depth.
+        self.weight_in = nn.Parameter(torch.randn(units, 6 + depth, generator=generator) * scales)
         self.bias_in = nn.Parameter((2 * torch.rand(units, generator=generator) - 1) * math.pi)
         self.hidden_weights = nn.ParameterList(
             normal(units, units, variance=4 / units) for _ in range(hidden)
@@ -91,11 +93,12 @@ class CPPN(genophen.Genotype):
     def express(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.biases()
         for target in self._targets:
-            shape = target.shape if target.image is None else (target.shape[0], *target.image)
-            weight = self._generate(shape, target.layer_index / CHANNELS).view(target.shape)
-            weights[target.name] = (
-                genophen.standardize(weight) if self.standardized else weight * math.sqrt(2 / target.fan_in)
-            )
+            kernel = self._kernel(target)
+            if self.standardized and target.kind != "scale":
+                kernel = genophen.standardize(kernel, target.fan_in)
+            else:
+                kernel = kernel * math.sqrt(2 / target.fan_in)
+            weights[target.name] = target.from_kernel(kernel)
         return weights
 
     def genes(self, scope: str) -> list[str]:
@@ -106,19 +109,33 @@ class CPPN(genophen.Genotype):
             return [name for name in names if not name.startswith("biases.")]
         raise genophen.no_genes(self, scope)
 
+    def _kernel(self, target: genophen.Target) -> Tensor:
+        """The values of one target in its `kernel_shape`: gates are layers between this one and the next."""
+        c_out, *rest = target.kernel_shape if target.image is None else (target.shape[0], *target.image)
+        gates = [
+            self._generate(
+                (c_out // target.gates, *rest), (target.layer_index + gate / target.gates) / CHANNELS
+            )
+            for gate in range(target.gates)
+        ]
+        return (gates[0] if len(gates) == 1 else torch.cat(gates)).view(target.kernel_shape)
+
     def _generate(self, shape: tuple[int, ...], layer: float) -> Tensor:
-        """The values of one target, (C_out, C_in kh kw).
+        """The values of one kernel of shape (C_out, C_in, *size), as (C_out, C_in numbers).
 
         The first layer is affine: its answer to a weight's coordinates is the sum of those to the output
         channel and to all else, and no table of every weight's coordinates is built.
         """
-        c_out, c_in, kh, kw = (*shape, 1, 1)[:4]
-        y, x = torch.meshgrid(self._axis(kh, kh / 2), self._axis(kw, kw / 2), indexing="ij")
-        places = torch.stack([y, x, (y.square() + x.square()).sqrt()]).flatten(1)  # (3, kh kw)
-        of_layer, of_output, of_input, of_place = self.weight_in.split([1, 1, 1, 3], dim=1)
+        c_out, c_in, *size = shape
+        depth, kh, kw = (1, 1, 1, *size)[-3:]
+        z, y, x = torch.meshgrid(*(self._axis(n, n / 2) for n in (depth, kh, kw)), indexing="ij")
+        distance = (z.square() + y.square() + x.square()).sqrt()
+        axes = self.weight_in.shape[1] - 3  # the depth z is one where any kernel has three axes
+        places = torch.stack([y, x, distance, z][:axes]).flatten(1)  # (axes, numbers)
+        of_layer, of_output, of_input, of_place = self.weight_in.split([1, 1, 1, axes], dim=1)
         outputs = of_layer * layer + of_output * self._axis(c_out, CHANNELS) + self.bias_in[:, None]
         channels = of_input * self._axis(c_in, CHANNELS)  # (H, C_in)
-        inputs = (channels[:, :, None] + (of_place @ places)[:, None, :]).flatten(1)  # (H, C_in kh kw)
+        inputs = (channels[:, :, None] + (of_place @ places)[:, None, :]).flatten(1)  # (H, C_in numbers)
         hidden = list(zip(self.hidden_weights, self.hidden_biases, strict=True))
         parts = outputs.split(max(1, MAX_ACTIVATIONS // inputs.numel()), dim=1)
         if len(parts) == 1:

@@ -53,7 +53,7 @@ class DCT(genophen.Genotype):
         )
         self._boxes = []
         for index, (target, count) in enumerate(zip(self._targets, counts, strict=True)):
-            box, places = lowest_frequencies(target.shape, count)
+            box, places = lowest_frequencies(target.kernel_shape, count)
             self._boxes.append(box)
             self.register_buffer(f"places_{index}", places, persistent=False)
         self.biases = genophen.ConvBiases(targets.values(), options.conv_bias)
@@ -64,7 +64,7 @@ class DCT(genophen.Genotype):
             box = self._boxes[index]
             values = coefficients.new_zeros(math.prod(box))
             values = values.scatter(0, self.get_buffer(f"places_{index}"), coefficients).view(box)
-            for size, frequencies in zip(target.shape, box, strict=True):
+            for size, frequencies in zip(target.kernel_shape, box, strict=True):
                 cosines = _cosines(size, frequencies, coefficients)
                 values = torch.tensordot(values, cosines, dims=([0], [1]))  # this axis goes to the end
             values = values * math.sqrt(values.numel() / len(coefficients))

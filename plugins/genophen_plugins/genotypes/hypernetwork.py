@@ -10,6 +10,7 @@ The slices K_1..K_B side by side are the block, (B, B, kh, kw). Larger kernels a
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -72,9 +73,7 @@ class HypernetworkOptions(genophen.KernelOptions):
 class Tiling:
     """The blocks of which the kernel of one target is put together, row by row."""
 
-    name: str
-    shape: tuple[int, ...]
-    fan_in: int
+    target: genophen.Target
     rows: int
     columns: int
 
@@ -82,24 +81,31 @@ class Tiling:
     def num_blocks(self) -> int:
         return self.rows * self.columns
 
+    def crop(self, kernels: Tensor) -> Tensor:
+        """The output channels (C_out, ...) of rows of blocks (rows B, ...); each gate has rows of its own."""
+        c_out, gates = self.target.kernel_shape[0], self.target.gates
+        if gates == 1 or len(kernels) == c_out:
+            return _first(kernels, c_out, dim=0)
+        return _first(kernels.unflatten(0, (gates, -1)), c_out // gates, dim=1).flatten(0, 1)
+
 
 class KernelGenerator(nn.Module):
     """The two-layer linear map for one kernel size, with the embeddings of all its blocks."""
 
     def __init__(
         self,
-        kernel_size: tuple[int, int],
+        kernel_size: tuple[int, ...],
         tilings: list[Tiling],
         options: HypernetworkOptions,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         self.tilings = tilings
-        fan_ins = [tiling.fan_in for tiling in tilings for _ in range(tiling.num_blocks)]
-        kh, kw = kernel_size
+        fan_ins = [tiling.target.fan_in for tiling in tilings for _ in range(tiling.num_blocks)]
+        kh, kw = math.prod(kernel_size[:-1]), kernel_size[-1]
         basis, n_z = options.basis_channels, options.embedding_dim
         d = options.hidden_width
-        self.kernel_size, self.basis = kernel_size, basis
+        self.basis = basis
         if options.initialization == "small":
             stds = torch.full((len(fan_ins), 1), 0.01)
             std_in = std_out = 0.01
@@ -111,15 +117,16 @@ class KernelGenerator(nn.Module):
             std_in, std_out = 1 / math.sqrt(n_z), math.sqrt(2 / (basic_fan_in * d))
         embeddings = torch.randn(len(fan_ins), n_z, generator=generator)
         weight_in = torch.randn(basis, d, n_z, generator=generator)
-        if options.initialization == "smooth" and kernel_size != (1, 1):
+        if options.initialization == "smooth" and kh * kw > 1:
             embeddings, weight_in = _in_turns(embeddings, weight_in, generator)
         self.embeddings = nn.Parameter(embeddings * stds)
         self.weight_in = nn.Parameter(weight_in * std_in)
         self.bias_in = nn.Parameter(torch.zeros(basis, d))
         templates = torch.randn(kh, basis * kw, d, generator=generator) * std_out
         if options.initialization == "smooth":
+            rows = functools.reduce(torch.kron, [_blur(size) for size in kernel_size[:-1]], torch.ones(1, 1))
             templates = torch.einsum(
-                "yr,robd,xb->yoxd", _blur(kh), templates.view(kh, basis, kw, d), _blur(kw)
+                "yr,robd,xb->yoxd", rows, templates.view(kh, basis, kw, d), _blur(kw)
             ).reshape(kh, basis * kw, d)
         self.weight_out = nn.Parameter(templates)
         self.bias_out = nn.Parameter(torch.zeros(kh, basis * kw))
@@ -130,7 +137,7 @@ class KernelGenerator(nn.Module):
         alike: dict[int, list[tuple[Tiling, Tensor]]] = {}  # by C_in: their rows of blocks are one batch
         for tiling, z in zip(self.tilings, of_layer, strict=True):
             blocks = z.view(tiling.rows, tiling.columns, -1)
-            alike.setdefault(tiling.shape[1], []).append((tiling, blocks))
+            alike.setdefault(tiling.target.kernel_shape[1], []).append((tiling, blocks))
         weights: dict[str, Tensor] = {}
         for c_in, layers in alike.items():
             a = self._slices(torch.cat([z for _, z in layers]), c_in)  # (R, C_in, d)
@@ -145,18 +152,22 @@ class KernelGenerator(nn.Module):
 
     def _written(self, a: Tensor, tilings: list[Tiling], standardized: bool) -> dict[str, Tensor]:
         """The weights of some layers by name, from a (R, C_in, d) of all their rows of blocks."""
-        kh, kw = self.kernel_size
         c_in, d = a.shape[1:]
-        in_advance = standardized and d < self.basis * kh * kw and c_in * kh * kw > 1
+        numbers = self.weight_out.shape[0] * self.weight_out.shape[1] // self.basis  # of a kernel
+        in_advance = standardized and d < self.basis * numbers and c_in * numbers > 1
         a, templates = self._standardized(a) if in_advance else self._as_generated(a)
         rows = [tiling.rows for tiling in tilings]
         weights = {}
         for tiling, own, maps in zip(tilings, a.split(rows), templates.split(rows), strict=True):
-            kernels = torch.bmm(maps.flatten(1, 2), own.mT)  # (rows, B kh kw, C_in)
-            weight = _first(kernels.view(-1, kh, kw, c_in), tiling.shape[0], dim=0).permute(0, 3, 1, 2)
-            if standardized and not in_advance:
-                weight = genophen.standardize(weight)
-            weights[tiling.name] = weight.reshape(tiling.shape)
+            target = tiling.target
+            scaled = maps
+            if in_advance and target.fan_in != c_in * numbers:
+                scaled = maps * math.sqrt(c_in * numbers / target.fan_in)
+            kernels = torch.bmm(scaled.flatten(1, 2), own.mT)  # (rows, B kh kw, C_in)
+            kernel = tiling.crop(kernels.view(-1, numbers, c_in)).mT  # (C_out, C_in, kh kw)
+            if standardized and not in_advance and target.kind != "scale":
+                kernel = genophen.standardize(kernel, target.fan_in)
+            weights[target.name] = target.from_kernel(kernel.reshape(target.kernel_shape))
         return weights
 
     def _as_generated(self, a: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,14 +200,14 @@ class KernelGenerator(nn.Module):
 
     def _templates(self) -> tuple[Tensor, Tensor]:
         """W_out and B_out by output channel, (B, kh kw, d) and (B, kh kw, 1)."""
-        kh, kw = self.kernel_size
-        weight = self.weight_out.view(kh, self.basis, kw, -1).transpose(0, 1)  # (B, kh, kw, d)
-        bias = self.bias_out.view(kh, self.basis, kw, 1).transpose(0, 1)
+        kh = len(self.weight_out)
+        weight = self.weight_out.unflatten(1, (self.basis, -1)).transpose(0, 1)  # (B, kh, kw, d)
+        bias = self.bias_out.view(kh, self.basis, -1, 1).transpose(0, 1)
         return weight.flatten(1, 2), bias.flatten(1, 2)
 
 
 class Hypernetwork(genophen.Genotype):
-    """Writes convolution kernels, and dense weights as 1x1 kernels, with one generator a kernel size."""
+    """Writes weights with one generator a kernel size; those of no kernel are 1x1 kernels."""
 
     name = "hypernetwork"
     description = "a two-layer linear hypernetwork shared by all layers, one embedding a basic kernel"
@@ -210,14 +221,14 @@ class Hypernetwork(genophen.Genotype):
     ) -> None:
         super().__init__()
         self.standardized = options.normalization == "standardized"
-        tilings: dict[tuple[int, int], list[Tiling]] = {}
+        tilings: dict[tuple[int, ...], list[Tiling]] = {}
         for target in targets.values():
             if not target.is_bias:
                 of_size = tilings.setdefault(_kernel_size(target), [])
                 of_size.append(_tile(target, options.basis_channels))
         self.generators = nn.ModuleDict(
             {
-                f"{size[0]}x{size[1]}": KernelGenerator(size, of_size, options, generator)
+                "x".join(map(str, size)): KernelGenerator(size, of_size, options, generator)
                 for size, of_size in tilings.items()
             }
         )
@@ -244,8 +255,9 @@ def _first(tensor: Tensor, count: int, dim: int) -> Tensor:
     return tensor if tensor.shape[dim] == count else tensor.narrow(dim, 0, count)
 
 
-def _kernel_size(target: genophen.Target) -> tuple[int, int]:
-    return (target.shape[2], target.shape[3]) if target.kind == "conv" else (1, 1)
+def _kernel_size(target: genophen.Target) -> tuple[int, ...]:
+    size = target.kernel_shape[2:]
+    return size if math.prod(size) > 1 else (1, 1)
 
 
 def _blur(size: int) -> Tensor:
@@ -277,8 +289,9 @@ def _in_turns(embeddings: Tensor, weight_in: Tensor, generator: torch.Generator)
 
 
 def _tile(target: genophen.Target, basis: int) -> Tiling:
-    rows, columns = (math.ceil(channels / basis) for channels in target.shape[:2])
-    return Tiling(target.name, target.shape, target.fan_in, rows, columns)
+    c_out, c_in = target.kernel_shape[:2]
+    rows = target.gates * math.ceil(c_out // target.gates / basis)
+    return Tiling(target, rows, math.ceil(c_in / basis))
 
 
 @genophen.hookimpl

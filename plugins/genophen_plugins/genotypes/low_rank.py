@@ -59,7 +59,7 @@ class LowRank(genophen.Genotype):
     def express(self) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = self.biases()
         for target, u, v in zip(self._targets, self.outputs, self.inputs, strict=True):
-            c_out, c_in = target.shape[:2]
+            c_out, c_in = target.kernel_shape[:2]
             kernel = (u @ v).view(c_out, -1, c_in, v.shape[1] // c_in)  # (C_out, kh, C_in, kw)
             weights[target.name] = scaled(target, kernel.transpose(1, 2), self.standardized)
         return weights
@@ -71,7 +71,7 @@ class LowRank(genophen.Genotype):
 
 
 def _matrix_shape(target: genophen.Target) -> tuple[int, int]:
-    c_out, c_in, *kernel = target.shape
+    c_out, c_in, *kernel = target.kernel_shape
     return c_out * math.prod(kernel[:-1]), c_in * math.prod(kernel[-1:])
 
 

@@ -10,6 +10,11 @@ import genophen
 
 
 def scaled(target: genophen.Target, values: Tensor, standardized: bool) -> Tensor:
-    """The weight of a target from as many numbers, in any shape: standardised, or times sqrt(2 / fan_in)."""
-    weight = values.reshape(target.shape)
-    return genophen.standardize(weight) if standardized else weight * math.sqrt(2 / target.fan_in)
+    """The weight of a target from as many numbers in the order of its `kernel_shape`.
+
+    They are standardised, or multiplied by sqrt(2 / fan_in).
+    """
+    kernel = values.reshape(target.kernel_shape)
+    if standardized and target.kind != "scale":
+        return target.from_kernel(genophen.standardize(kernel, target.fan_in))
+    return target.from_kernel(kernel * math.sqrt(2 / target.fan_in))
