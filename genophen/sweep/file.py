@@ -12,8 +12,8 @@ A sweep file has a base config, rows that change it, and seeds:
     [grid]                              # instead of rows, or within each: every combination
     optimizer.adam.learning_rate = [0.003, 0.004]
 
-With `baselines = ["start", "random"]` each row gets further rows that it is to be compared with: those of
-these names that its optimizer has.
+Where a setting is text, `{seed}` in it stands for the trial's seed. With `baselines = ["start", "random"]`
+each row gets further rows that it is to be compared with: those of these names that its optimizer has.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -63,7 +63,7 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
     for row in sweep.rows:
         try:
             for seed in row.seeds:
-                tables = merged(row.tables, {"training": {"seed": seed}})
+                tables = merged(_for_seed(row.tables, seed), {"training": {"seed": seed}})
                 config = resolve_config(tables, plugins, f"of row {row.name!r}")
                 trials.append(Trial(row, seed, config, trial_directory(out, row.trial_name(seed))))
         except ConfigError as error:
@@ -154,6 +154,13 @@ def run_sweep(
         except KeyboardInterrupt:
             return signal.SIGINT
     return 0
+
+
+def _for_seed(value: Any, seed: int) -> Any:
+    """A config's tables with the seed in the place of every `{seed}` in their strings."""
+    if isinstance(value, Mapping):
+        return {key: _for_seed(item, seed) for key, item in value.items()}
+    return value.replace("{seed}", str(seed)) if isinstance(value, str) else value
 
 
 def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:

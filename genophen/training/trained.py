@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from genophen.config.config import Config
@@ -54,16 +55,20 @@ def data_difference(run: RunDirectory, sha256: str) -> str:
     return ""
 
 
-def load_weights(phenotype: Phenotype, directory: Path) -> None:
+def load_weights(phenotype: Phenotype, directory: Path, without: Collection[str] = ()) -> None:
     """Put the best weights of the run in `directory` into a phenotype of the same shape.
+
+    Names in `without` are left as they are, and may have another shape there.
 
     Raises:
         ConfigError: where there is no run, or one with other parameters.
         DamagedError: where its files have been changed.
     """
     tensors, _ = RunDirectory.open(directory).load_best()
+    own = phenotype.state_dict()
+    tensors |= {name: own[name] for name in without}
     present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    wanted = {name: tuple(tensor.shape) for name, tensor in phenotype.state_dict().items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in own.items()}
     different = sorted(
         name for name in present.keys() | wanted.keys() if present.get(name) != wanted.get(name)
     )

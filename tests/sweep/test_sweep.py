@@ -202,6 +202,15 @@ def test_a_failure_stays_on_record_until_the_trial_is_run_again(tmp_path: Path) 
     assert not (tmp_path / "out" / "trials" / "fails-seed0" / "failure.json").exists()
 
 
+def test_a_setting_can_name_the_seed(tmp_path: Path) -> None:
+    file = sweep_file(
+        tmp_path, rows={"warm": {"optimizer": {"name": "snes", "snes": {"warm_start": "a-{seed}/b"}}}}
+    )
+    trials = plan(read_sweep(file), tmp_path / "out", load_plugins())
+    starts = [Path(trial.config.settings()["optimizer.snes.warm_start"]) for trial in trials]
+    assert [start.relative_to(Path.cwd()).as_posix() for start in starts] == ["a-0/b", "a-1/b"]
+
+
 def test_a_grid_is_every_combination(tmp_path: Path) -> None:
     grid = {
         "optimizer": {"adam": {"learning_rate": [0.003, 0.004]}},

@@ -23,7 +23,8 @@ class EvolutionOptions(genophen.Options):
     )
     warm_start: genophen.PathOption | None = Field(
         None,
-        description="run directory whose best weights to start from: same architecture and genotype",
+        description="run directory whose best weights to start from: same architecture and genotype; a "
+        "readout that is solved may have other inputs there",
     )
     fitness: Literal["auto", "cross-entropy", "squared-error", "accuracy"] = Field(
         "auto",

@@ -108,7 +108,8 @@ class Evolution(genophen.Optimizer):
         if self._started:
             return
         if self.options.warm_start is not None:
-            genophen.load_weights(self._context.phenotype, Path(self.options.warm_start))
+            path = Path(self.options.warm_start)
+            genophen.load_weights(self._context.phenotype, path, self._fitness.solved)
         center = self._population.center().cpu()
         self._scale = scales(center, [gene.numel() for gene in self._population.genes.values()])
         self._origin = torch.zeros_like(center) if self.options.center_init == "zeros" else center
