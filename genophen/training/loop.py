@@ -187,9 +187,10 @@ class Loop:
         validation = self.experiment.evaluate("validation")
         row = self._row(validation)
         run.append(run.metrics, row)
+        always = self.config.training.keep == "last"
         if problem or not math.isfinite(validation.loss):
             progress.stop("diverged", problem or f"the validation loss is {validation.loss}")
-        elif not progress.note_best(validation, self.phenotype) and self._out_of_patience():
+        elif not progress.note_best(validation, self.phenotype, always=always) and self._out_of_patience():
             progress.stop(
                 "stopped-early", f"no better validation accuracy in {self.config.training.patience} rounds"
             )

@@ -54,9 +54,12 @@ class Progress:
     def begin_round(self) -> None:
         self.losses, self.last, self.round_started = [], None, time.monotonic()
 
-    def note_best(self, validation: Evaluation, phenotype: Phenotype) -> bool:
-        """Keep the weights if no round was better: a higher accuracy, or the same with a lower loss."""
-        if (validation.accuracy, -validation.loss) <= (self.best.accuracy, -self.best.loss):
+    def note_best(self, validation: Evaluation, phenotype: Phenotype, *, always: bool = False) -> bool:
+        """Keep the weights if no round was better: a higher accuracy, or the same with a lower loss.
+
+        `always`: keep them in any case, since the last are the ones that are wanted.
+        """
+        if not always and (validation.accuracy, -validation.loss) <= (self.best.accuracy, -self.best.loss):
             return False
         self.best, self.best_round = validation, self.round
         state = phenotype.state_dict()

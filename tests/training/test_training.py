@@ -221,6 +221,15 @@ def test_a_schedule_over_all_rounds_is_not_cut_short(tmp_path: Path) -> None:
     assert (stopped["status"], stopped["rounds"]) == ("stopped-early", 1)
 
 
+def test_the_weights_of_the_last_round_are_kept_on_request(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=3, patience=1, keep="last")
+    tables["optimizer"]["adam"] = {"learning_rate": 1e-30, "schedule": "constant"}  # no round is any better
+    run = genophen.run(tables, out=tmp_path / "last")
+    assert (run["rounds"], run["best_round"]) == (3, 3)
+    tables["training"] |= {"keep": "best", "patience": 0}
+    assert genophen.run(tables, out=tmp_path / "best")["best_round"] == 0
+
+
 def test_a_run_that_leaves_the_finite_numbers_is_diverged(tmp_path: Path) -> None:
     tables = digits_tables(rounds=5)
     tables["optimizer"] = {"name": "sgd", "sgd": {"learning_rate": 1e12, "schedule": "constant"}}

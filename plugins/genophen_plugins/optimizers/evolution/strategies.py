@@ -55,6 +55,8 @@ class Evolution(genophen.Optimizer):
         self.searched = self._population.num_genes
         self._workers: Workers | None = None
         self._started = False
+        #: The search's answer that the phenotype holds, with its readout; none before a first round.
+        self._finished: Tensor | None = None
         self._generation, self._non_finite, self._best = 0, 0, -torch.inf
         seed = int(torch.randint(2**31, (), generator=context.generator))
         self._searcher = self.make_searcher(self._population.num_genes, seed)
@@ -83,8 +85,12 @@ class Evolution(genophen.Optimizer):
 
     def finish_round(self) -> None:
         self._start()
-        self._population.assign(self._candidates(self._searcher.center()[None])[0])
+        center = self._candidates(self._searcher.center()[None])[0]
+        if self._finished is not None and torch.equal(center, self._finished):
+            return  # a search that has not moved, as the start does not: a solution would only cost again
+        self._population.assign(center)
         self._fitness.finish(self._context.phenotype)
+        self._finished = center
 
     def state_dict(self) -> dict[str, Any]:
         self._start()
@@ -95,13 +101,14 @@ class Evolution(genophen.Optimizer):
             "generation": self._generation,
             "non_finite": self._non_finite,
             "best": self._best,
+            "finished": self._finished,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._searcher.load_state_dict(state["searcher"])
         self._origin, self._scale = state["origin"], state["scale"]
         self._generation, self._non_finite = state["generation"], state["non_finite"]
-        self._best, self._started = state["best"], True
+        self._best, self._finished, self._started = state["best"], state.get("finished"), True
 
     def _start(self) -> None:
         """Find the start; not in `setup`, since a resumed run needs the warm one's files no more."""
