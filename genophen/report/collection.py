@@ -256,7 +256,9 @@ def _grouped(runs: Sequence[ReportRun]) -> list[ReportGroup]:
 
 
 def _name(run: ReportRun, every: Sequence[dict[str, Any]]) -> str:
-    return one_line(run.row.name if run.row is not None else group_name(run.settings, every)) or "runs"
+    if run.row is not None:
+        return one_line(run.row.name) or "runs"
+    return one_line(group_name(run.settings, every)) if run.settings else "runs"
 
 
 def _place(run: ReportRun) -> str:

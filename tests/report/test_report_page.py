@@ -134,7 +134,7 @@ def test_trials_are_shown_by_row_with_those_that_failed_or_wait(made: Path) -> N
     assert collection.title == "Two rows"
     Path("sweep/sweep.toml").write_text("rows = 1")
     collection = read_collection([Path("sweep")], load_plugins())
-    assert [run.status for run in collection.runs] == ["completed"]
+    assert [run.status for run in collection.runs] == ["completed", "failed"]
     assert collection.damaged[0][0] == Path("sweep/sweep.toml")
 
 
