@@ -65,7 +65,7 @@ def _table(name: str, batch: int, embedding_dim: int, precision: str, pairs: int
     architecture, dtype = make_architecture(name), PRECISIONS[precision]
     images = torch.randn(batch, *architecture.input_shape, device=DEVICE)
     images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(0, architecture.num_classes, (batch,), device=DEVICE)
+    labels = torch.randint(0, architecture.num_outputs, (batch,), device=DEVICE)
     networks = {"plain": make_plain(architecture), "genophen": make_phenotype(architecture, embedding_dim)}
     floor = count_floor(networks["plain"], images, labels, dtype)
     steps = {n: make_step(network, images, labels, dtype) for n, network in networks.items()}

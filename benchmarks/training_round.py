@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,11 +25,14 @@ from torchvision import transforms
 
 from benchmarks.table import Table
 from benchmarks.timing import compare
+from genophen.config.settings import TrainingSettings
 from genophen.contracts.dataset import Data, Split
 from genophen.contracts.optimizer import Context
 from genophen.contracts.options import Options
+from genophen.contracts.task import TaskContext
 from genophen.data.augmentation import Augmentation
-from genophen.data.batches import EvaluationBatches, Normalization, TrainBatches
+from genophen.data.batches import Normalization, TrainBatches
+from genophen.data.classification import Classification
 from genophen.phenotype.phenotype import compile_phenotype
 from genophen.plugins.loading import load_plugins
 
@@ -80,6 +84,29 @@ def _batches(case: Case, split: Split, normalization: Normalization) -> TrainBat
     return TrainBatches(split, normalization, shape, batch_size, augmentation, torch.Generator())
 
 
+def _task(case: Case, split: Split) -> Classification:
+    """Classification of the images, as a run sets it up."""
+    name, _, batch_size, padding, flip, _ = case
+    task = Classification()
+    context = TaskContext(
+        architecture=name,
+        input_shape=tuple(split.images.shape[1:]),
+        num_outputs=10,
+        device=torch.device("cpu"),
+        generator=torch.Generator(),
+        training=TrainingSettings(batch_size=batch_size),
+        augmentation=Augmentation(padding=padding, flip=flip),
+        storage="memory",
+        data_dir=Path(),
+        data=Data(split, split, tuple("0123456789"), validation=split),
+        dataset="random images",
+        notify=print,
+    )
+    task.setup(context)
+    task.use_memory_format(torch.channels_last)
+    return task
+
+
 def _loader(case: Case, split: Split, workers: int) -> Iterator[Any]:
     _, _, batch_size, padding, flip, _ = case
     images = _Images(split, padding, flip)
@@ -128,17 +155,15 @@ def contestants(case: Case, images: int) -> dict[str, Callable[[], None]]:
         architecture.build(), architecture.expressed(), cls, cls.Options(embedding_dim=embedding_dim)
     ).to(memory_format=torch.channels_last)
     adam = plugins.get("optimizer", "adam").cls()
-    data = Data(split, split, tuple("0123456789"), validation=split)
     adam.setup(
         Context(
             phenotype=phenotype,
-            batches=batches(),
-            train_images=EvaluationBatches(split, normalization, shape, 500),
-            data=data,
+            task=_task(case, split),
             readout=None,
             training=Options(),
             total_rounds=1000,
             generator=torch.Generator(),
+            optimizer="adam",
         )
     )
     loader = _loader(case, split, workers=2)

@@ -31,7 +31,7 @@ def tables(name: str, pairs: int) -> list[Table]:
     architecture = make_architecture(name)
     images = torch.randn(batch, *architecture.input_shape, device=DEVICE)
     images = images.to(memory_format=torch.channels_last)
-    labels = torch.randint(0, architecture.num_classes, (batch,), device=DEVICE)
+    labels = torch.randint(0, architecture.num_outputs, (batch,), device=DEVICE)
     plain, phenotype = make_plain(architecture), make_phenotype(architecture, embedding_dim)
     others, absent = peers(phenotype, embedding_dim)
     networks = {"plain": plain, "genophen": phenotype}

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
     from genophen.contracts.hookspecs import hookimpl
+    from genophen.contracts.measure import Measure
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
     from genophen.contracts.options import Options, PathOption
     from genophen.contracts.reporter import Reporter, RunInfo
+    from genophen.contracts.task import Scores, Task, TaskContext
     from genophen.data.batches import TrainBatches
     from genophen.errors import (
         ConfigError,
@@ -49,6 +51,7 @@ _MODULE_OF = {
     "Genotype": "contracts.genotype",
     "Job": "contracts.executor",
     "KernelOptions": "phenotype.expressing",
+    "Measure": "contracts.measure",
     "Metrics": "contracts.optimizer",
     "Networks": "population.networks",
     "Optimizer": "contracts.optimizer",
@@ -64,8 +67,11 @@ _MODULE_OF = {
     "Run": "runs",
     "RunInfo": "contracts.reporter",
     "SampleCounter": "phenotype.accounting",
+    "Scores": "contracts.task",
     "Split": "contracts.dataset",
     "Target": "contracts.genotype",
+    "Task": "contracts.task",
+    "TaskContext": "contracts.task",
     "TrainBatches": "data.batches",
     "compile": "api",
     "compile_phenotype": "phenotype.phenotype",
@@ -92,6 +98,7 @@ __all__ = [
     "Genotype",
     "Job",
     "KernelOptions",
+    "Measure",
     "Metrics",
     "Networks",
     "Optimizer",
@@ -107,8 +114,11 @@ __all__ = [
     "Run",
     "RunInfo",
     "SampleCounter",
+    "Scores",
     "Split",
     "Target",
+    "Task",
+    "TaskContext",
     "TrainBatches",
     "__version__",
     "compile",

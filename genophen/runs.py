@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from genophen.config.config import Config, resolve_config
 from genophen.config.toml import assign, read_toml
+from genophen.contracts.measure import Measure
+from genophen.contracts.task import SPLITS, Scores
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line, unknown_name
 from genophen.export.exporting import export_run
 from genophen.phenotype.phenotype import Phenotype
@@ -19,14 +21,12 @@ from genophen.report.figures import kernels_figure
 from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_environment, read_result, read_rows
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import Evaluation
 from genophen.training.trained import best_experiment, best_phenotype, data_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
-_SPLITS = ("train", "validation", "test")
 
 
 class Run(Mapping[str, Any]):
@@ -106,16 +106,16 @@ class Run(Mapping[str, Any]):
 
     def evaluate(
         self, split: str = "test", *, device: str | None = None, data_dir: str | Path | None = None
-    ) -> Evaluation:
-        """Loss and accuracy of the best weights on a split, as `genophen evaluate` measures them.
+    ) -> Scores:
+        """The task's scores of the best weights on a split, as `genophen evaluate` measures them.
 
         Warns where the data is not known to be what the run was trained on.
         """
-        if split not in _SPLITS:
-            raise ConfigError(f"cannot evaluate on {split!r}", **unknown_name("split", _SPLITS, split))
+        if split not in SPLITS:
+            raise ConfigError(f"cannot evaluate on {split!r}", **unknown_name("split", SPLITS, split))
         config, plugins = self._objects(device, data_dir)
         experiment, _ = best_experiment(self._files, config, plugins, lambda note: None)
-        if difference := data_difference(self._files, experiment.data_sha256):
+        if difference := data_difference(self._files, experiment.task.digest()):
             warnings.warn(difference, stacklevel=2)
         return experiment.evaluate(split)
 
@@ -178,10 +178,11 @@ class Run(Mapping[str, Any]):
         if status == "unfinished":
             return lines
         result = self.result
+        measure = Measure.of(result)
         lines += [
-            (f"{split} accuracy", f"{result[f'{split}_accuracy']:.2%}")
+            (f"{split} {measure.title}", measure.shown(result[f"{split}_score"]))
             for split in ("validation", "test")
-            if result[f"{split}_accuracy"] is not None
+            if result[f"{split}_score"] is not None
         ]
         lines.append(("rounds", str(result["rounds"])))
         lines.append(("kernel parameters", f"{result['parameters']['kernel']:,}"))

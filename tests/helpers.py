@@ -14,7 +14,7 @@ from genophen.config.toml import read_toml
 from genophen.plugins.loading import load_plugins
 from genophen.population.population import Population
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import load_data
+from genophen.training.preparing import load_data
 from genophen.training.trained import best_experiment
 
 
@@ -94,5 +94,5 @@ def classes_on_test_images(run: genophen.Run, onnx_file: Path) -> tuple[Tensor, 
         torch.from_numpy(session.run(None, {"images": images.numpy()})[0]) for images, _ in raw.chunks(500)
     ]
     experiment, _ = best_experiment(files, config, plugins, lambda note: None)
-    measured = [experiment.phenotype.eval()(images).cpu() for images, _ in experiment.batches("test")]
+    measured = [experiment.phenotype.eval()(images).cpu() for images, _ in experiment.task.in_order("test")]
     return torch.cat(exported).argmax(1), torch.cat(measured).argmax(1)

@@ -33,7 +33,7 @@ class Noisy(genophen.Architecture):
     name = "noisy"
     description = "draws from every generator"
     input_shape = (1, 12, 12)
-    num_classes = 10
+    num_outputs = 10
 
     def build(self):
         return Net()

@@ -100,7 +100,7 @@ def test_what_was_found_before_is_answered(file: Path) -> None:
         "training.seed=18446744073709551616",
         "optimizer.adam.beta1=nan",
         "genotype.hypernetwork.embedding_dim=1000000000",
-        "architecture.mnist-cnn.num_classes=1000000000000",
+        "architecture.mnist-cnn.num_outputs=1000000000000",
         "training.device='cuda:99999999999999999999'",
         '"\x1b[31mtraining".rounds=1',
     ],

@@ -39,7 +39,7 @@ class PreActivationBlock(nn.Module):
 class WideResNetOptions(genophen.Options):
     depth: int = Field(10, ge=10, le=100, description="layers: 10, 16, 22, 28, ... (6 n + 4)")
     widen_factor: int = Field(1, ge=1, le=20, description="k: the groups have 16 k, 32 k and 64 k channels")
-    num_classes: int = Field(10, ge=2, description="outputs of the dense layer")
+    num_outputs: int = Field(10, ge=1, description="outputs of the dense layer")
 
     @field_validator("depth")
     @classmethod
@@ -57,8 +57,8 @@ class WideResNet(genophen.Architecture):
     input_shape = (3, 32, 32)
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]
-        return self.options.num_classes
+    def num_outputs(self) -> int:  # type: ignore[override]
+        return self.options.num_outputs
 
     def build(self) -> nn.Module:
         blocks_per_group, channels = (self.options.depth - 4) // 6, 16
@@ -74,7 +74,7 @@ class WideResNet(genophen.Architecture):
         network.add_module("relu", nn.ReLU())
         network.add_module("pool", nn.AdaptiveAvgPool2d(1))  # from (N, 64 k, 8, 8)
         network.add_module("flatten", nn.Flatten())
-        network.add_module("dense", nn.Linear(channels, self.num_classes))
+        network.add_module("dense", nn.Linear(channels, self.num_outputs))
         return network
 
     def expressed(self) -> list[str]:

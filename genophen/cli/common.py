@@ -13,6 +13,7 @@ import click
 
 from genophen.cli.completion import plugin_names
 from genophen.cli.streams import dispensable
+from genophen.contracts.measure import Measure
 from genophen.errors import printable
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _REPORTER = click.option(
 
 #: Config key behind each shorthand option.
 SHORTHANDS = {
+    "task": "task.name",
     "architecture": "architecture.name",
     "genotype": "genotype.name",
     "dataset": "dataset.name",
@@ -86,6 +88,7 @@ def config_options(command: F) -> F:
         _plugin_name("dataset", "Data set; its settings are in [dataset.NAME]."),
         _plugin_name("genotype", "Genotype; its settings are in [genotype.NAME]."),
         _plugin_name("architecture", "Architecture of the main network."),
+        _plugin_name("task", "What is trained for (default: classification)."),
         click.option(
             "--set",
             "assignments",
@@ -168,7 +171,7 @@ def conclude(
 
 def _say_next(result: dict[str, Any], directory: Path, plugin_files: tuple[Path, ...]) -> None:
     """What can be done with a run that is over."""
-    steps = [["evaluate"]] if result["test_accuracy"] is not None else []
+    steps = [["evaluate"]] if result["test_score"] is not None else []
     steps.append(["report"])
     if result["status"] == "completed":  # patience or a budget ended the others: more rounds would not
         steps.append(["resume", "--rounds", str(2 * result["rounds"])])
@@ -185,11 +188,14 @@ def _command_line(name: str, directory: Path, plugin_files: tuple[Path, ...], *o
 def _print_summary(result: dict[str, Any], directory: Path) -> None:
     reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
     show(f"{result['status']}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
-    if result["validation_accuracy"] is not None:
-        show(f"validation accuracy  {result['validation_accuracy']:.2%} (round {result['best_round']})")
-    if result["test_accuracy"] is not None:
-        show(f"test accuracy        {result['test_accuracy']:.2%}")
-    show(f"run directory        {directory}")
+    measure = Measure.of(result)
+    width = len(f"validation {measure.title}")
+    if result["validation_score"] is not None:
+        score = measure.shown(result["validation_score"])
+        show(f"validation {measure.title}  {score} (round {result['best_round']})")
+    if result["test_score"] is not None:
+        show(f"{f'test {measure.title}':<{width}}  {measure.shown(result['test_score'])}")
+    show(f"{'run directory':<{width}}  {directory}")
 
 
 def say(message: str) -> None:

@@ -53,7 +53,7 @@ def compare(
     plugin_files: tuple[Path, ...],
     debug: bool,
 ) -> None:
-    """Compare the runs and sweeps in DIR...: mean accuracies with intervals, pairs, costs, warnings.
+    """Compare the runs and sweeps in DIR...: mean scores with intervals, pairs, costs, warnings.
 
     A group is a row of a sweep, or the runs given whose settings differ in the seed alone. A claim needs five
     seeds in common. Budgets (training.max_sample_evaluations, max_seconds) make the sides equal.

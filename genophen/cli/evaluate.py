@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -19,6 +19,9 @@ from genophen.cli.common import (
 )
 from genophen.cli.completion import run_directories
 
+if TYPE_CHECKING:
+    from genophen.contracts.task import SplitName
+
 
 @click.command(no_args_is_help=True)
 @click.argument("directory", type=click.Path(path_type=Path), shell_complete=run_directories)
@@ -27,7 +30,7 @@ from genophen.cli.completion import run_directories
     type=click.Choice(["train", "validation", "test"]),
     default="test",
     show_default=True,
-    help="Images to measure on.",
+    help="What to measure on.",
 )
 @device_option
 @data_dir_option
@@ -42,7 +45,7 @@ def evaluate(
     plugin_files: tuple[Path, ...],
     debug: bool,
 ) -> None:
-    """Load the best weights of the run in DIRECTORY, verify them, and measure their accuracy.
+    """Load the best weights of the run in DIRECTORY, verify them, and measure them again.
 
     \b
     genophen evaluate runs/20260101-120000-mnist-1a2b3c
@@ -53,19 +56,28 @@ def evaluate(
     run = RunDirectory.open(directory)
     config, plugins = resolve(run.config, (), {"device": device, "data_dir": data_dir}, plugin_files)
     experiment, best_round = best_experiment(run, config, plugins, say)
-    if difference := data_difference(run, experiment.data_sha256):
+    task = experiment.task
+    if difference := data_difference(run, task.digest()):
         say(difference)
-    measured = experiment.evaluate(split)
+    scores, measure = experiment.evaluate(cast("SplitName", split)), task.measured()
     answer: dict[str, Any] = {
         "directory": str(directory),
         "split": split,
-        "images": len(experiment.split(split)),
+        "images": task.sizes().get(split),
         "round": best_round,
-        "loss": measured.loss,
-        "accuracy": measured.accuracy,
+        "loss": scores.loss,
+        **measure.as_record(),
+        "score": scores.value,
+        measure.key: measure.own(scores.value),
+        **scores.extras,
     }
     if as_json:
         print_json(answer)
+        return
+    heading = f"{split} {measure.title}"
+    over = f" on {answer['images']:,} {task.inputs}" if answer["images"] else ""
+    show(f"{heading}  {measure.shown(scores.value)}{over}")
+    if scores.loss is None:
+        show(f"weights of round {best_round}")
     else:
-        show(f"{split} accuracy  {measured.accuracy:.2%} on {answer['images']:,} images")
-        show(f"{split} loss      {measured.loss:.4f} (weights of round {best_round})")
+        show(f"{f'{split} loss':<{len(heading)}}  {scores.loss:.4f} (weights of round {best_round})")

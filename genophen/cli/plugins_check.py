@@ -48,7 +48,7 @@ def check_command(
 
     \b
     genophen plugins check tiny --plugin tiny.py
-    genophen plugins check vgg-block1 --set architecture.vgg-block1.num_classes=100
+    genophen plugins check vgg-block1 --set architecture.vgg-block1.num_outputs=100
     """
     from genophen.config.settings import default_data_dir
     from genophen.errors import PluginError

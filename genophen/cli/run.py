@@ -83,18 +83,16 @@ def _write_report(directory: Path, plugins: Plugins) -> Path:
 def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
     from genophen.cli.params import describe, print_description
     from genophen.storage.rundir import check_free
-    from genophen.training.device import choose_device
-    from genophen.training.experiment import build_phenotype, check_output
+    from genophen.training.experiment import try_out
 
     if out is not None:
         check_free(out)
-    choose_device(config.training.device)
-    architecture, phenotype = build_phenotype(config, plugins)
-    check_output(architecture, phenotype, config.architecture.name)
+    phenotype, data_was_read = try_out(config, plugins)
     description = describe(config, phenotype)
     if as_json:
         print_json({"config": config.to_toml(), **description})
         return
     show(config.to_toml())
     print_description(description)
-    show("\nNothing was trained or written; the data was not read.")
+    unread = "" if data_was_read else "; the data was not read"
+    show(f"\nNothing was trained or written{unread}.")

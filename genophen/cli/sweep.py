@@ -151,6 +151,6 @@ def _outcome_text(trial: Trial, outcome: Outcome) -> str:
         return f"failed: {outcome.error}"
     result = trial.result()
     note = f"; {outcome.note}" if outcome.note else ""
-    if result is None or result["test_accuracy"] is None:
+    if result is None or result["test_score"] is None:
         return f"{outcome.value}{note}"
-    return f"test {result['test_accuracy']:.2%} ({result['wall_seconds']:.0f} s){note}"
+    return f"test {trial.measure.shown(result['test_score'])} ({result['wall_seconds']:.0f} s){note}"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genophen.compare.cautions import cautions, unequal
-from genophen.compare.groups import Group, differing
+from genophen.compare.groups import Group, differing, measure_of
 from genophen.compare.statistics import (
     BOOTSTRAP_DRAWS,
     MIN_SEEDS,
@@ -23,6 +23,7 @@ from genophen.compare.statistics import (
     paired_t_test,
     t_interval,
 )
+from genophen.contracts.measure import Measure
 from genophen.errors import ConfigError, nearest
 
 #: Of a run, by its directory: on which test images it is right.
@@ -31,16 +32,16 @@ Correct = Mapping[Path, NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """One group over its seeds. Accuracies are fractions; costs are means over seeds."""
+    """One group over its seeds. Scores are in the comparison's measure; costs are means over seeds."""
 
     name: str
     n: int
     seeds: list[int]
-    test_accuracies: dict[int, float]
-    test_accuracy_mean: float | None
-    test_accuracy_std: float | None
-    test_accuracy_interval: Interval | None
-    validation_accuracy_mean: float | None
+    test_scores: dict[int, float]
+    test_score_mean: float | None
+    test_score_std: float | None
+    test_score_interval: Interval | None
+    validation_score_mean: float | None
     sample_evaluations_mean: float | None
     backward_samples_mean: float | None
     wall_seconds_mean: float | None
@@ -81,6 +82,8 @@ class PairSummary:
 
 @dataclass(frozen=True)
 class Comparison:
+    #: What all scores are called, and how they are written.
+    measure: Measure
     groups: list[GroupSummary]
     pairs: list[PairSummary]
     warnings: list[str]
@@ -125,23 +128,24 @@ def analyse(
     summaries = [_pair(first, second, correct) for first, second in pairs]
     corrected = iter(holm([pair.p for pair in summaries if pair.p is not None]))
     summaries = [pair if pair.p is None else replace(pair, p_holm=next(corrected)) for pair in summaries]
-    return Comparison([_summary(group) for group in groups], summaries, [*unequal(groups), *notes])
+    summed = [_summary(group) for group in groups]
+    return Comparison(measure_of(groups), summed, summaries, [*unequal(groups), *notes])
 
 
 def _summary(group: Group) -> GroupSummary:
     runs = group.runs
-    accuracies = [run.test_accuracy for run in runs]
+    scores = [run.test_score for run in runs]
     parameters = runs[0].result.parameters if runs else None
     return GroupSummary(
         name=group.name,
         n=len(runs),
         seeds=[run.seed for run in runs],
-        test_accuracies={run.seed: run.test_accuracy for run in runs},
-        test_accuracy_mean=_mean(accuracies),
-        test_accuracy_std=statistics.stdev(accuracies) if len(runs) > 1 else None,
-        test_accuracy_interval=t_interval(accuracies),
-        validation_accuracy_mean=_mean(
-            [value for run in runs if (value := run.result.validation_accuracy) is not None]
+        test_scores={run.seed: run.test_score for run in runs},
+        test_score_mean=_mean(scores),
+        test_score_std=statistics.stdev(scores) if len(runs) > 1 else None,
+        test_score_interval=t_interval(scores),
+        validation_score_mean=_mean(
+            [value for run in runs if (value := run.result.validation_score) is not None]
         ),
         sample_evaluations_mean=_mean([run.result.sample_evaluations for run in runs]),
         backward_samples_mean=_mean([run.result.backward_samples for run in runs]),
@@ -164,7 +168,7 @@ def _mean(values: Sequence[float]) -> float | None:
 def _pair(first: Group, second: Group, correct: Correct) -> PairSummary:
     one, other = first.by_seed, second.by_seed
     seeds = sorted(one.keys() & other.keys())
-    differences = [one[seed].test_accuracy - other[seed].test_accuracy for seed in seeds]
+    differences = [one[seed].test_score - other[seed].test_score for seed in seeds]
     enough = len(seeds) >= MIN_SEEDS
     p = paired_t_test(differences) if enough else None
     if not enough:

@@ -48,7 +48,7 @@ _ASPECTS = [
     _Aspect("sample evaluations", "the budgets are not equal", _evaluations),
     _Aspect(
         "data",
-        "accuracies on different images are not comparable",
+        "scores on different data are not comparable",
         lambda group: _distinct(
             [f"{run.result.dataset} {run.environment.dataset.sha256[:12]}" for run in group.runs]
         ),

@@ -1,7 +1,8 @@
-"""Curves of a group: the best validation accuracy so far, against what it has cost."""
+"""Curves of a group: the best validation score so far, against what it has cost."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """The best accuracy so far of a group's seeds: mean, lowest and highest from each cost on, (points,).
+    """The best score so far of a group's seeds: mean, lowest and highest from each cost on, (points,).
 
     Between two costs it stays as it is: the best changes where a round ends.
     """
@@ -44,7 +45,8 @@ def read_curves(groups: Iterable[Group]) -> list[Curve]:
         steps: dict[str, list[tuple[Array, Array]]] = {axis: [] for axis in AXES}
         for run in group.runs:
             metrics, timings = read_progress(run.directory)
-            best = np.array(list(accumulate((row.validation_accuracy for row in metrics), max)))
+            scores = [-math.inf if row.validation_score is None else row.validation_score for row in metrics]
+            best = np.array(list(accumulate(scores, max)))
             evaluations = np.array([float(row.sample_evaluations) for row in metrics])
             seconds = np.cumsum([row.seconds for row in timings])
             steps["sample_evaluations"].append((evaluations, best))

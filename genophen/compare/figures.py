@@ -1,4 +1,4 @@
-"""The figures of a comparison: accuracy against sample evaluations, seconds and numbers of parameters."""
+"""The figures of a comparison: scores against sample evaluations, seconds and numbers of parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genophen.compare.analysis import Comparison, GroupSummary
 from genophen.compare.curves import AXES, Curve
+from genophen.contracts.measure import Measure
 from genophen.storage.files import write_file
 
 if TYPE_CHECKING:
@@ -27,12 +28,15 @@ def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve])
     """Draw every figure as PNG and SVG; the names of the PNG files."""
     from matplotlib import rc_context
 
+    measure = comparison.measure
     styles = {group.name: index for index, group in enumerate(comparison.groups)}
     figures = {
-        f"accuracy_by_{axis}": _draw_curves(title, [c for c in curves if c.axis == axis], styles)
+        f"{measure.key}_by_{axis}": _draw_curves(
+            title, [c for c in curves if c.axis == axis], styles, measure
+        )
         for axis, title in AXES.items()
     }
-    figures["accuracy_by_parameters"] = _draw_parameters(comparison, styles)
+    figures[f"{measure.key}_by_parameters"] = _draw_parameters(comparison, styles)
     for name, figure in figures.items():
         with rc_context({"svg.hashsalt": "genophen", "svg.fonttype": "none"}):
             write_figure(folder / f"{name}.svg", figure, metadata={"Date": None})
@@ -47,11 +51,11 @@ def write_figure(path: Path, figure: Figure, **settings: Any) -> None:
     write_file(path, content.getvalue())
 
 
-def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) -> Figure:
+def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int], measure: Measure) -> Figure:
     from matplotlib.figure import Figure
 
     low, high = min(c.low[-1] for c in curves), max(c.high[-1] for c in curves)
-    margin = max(high - low, 0.005)
+    margin = max(high - low, 0.005 * (1 if measure.percent else abs(high)), 1e-6)
     bottom, top = low - margin, high + margin / 4
     # Where the curves begin near their ends, a second look would be from farther away.
     closer = top - bottom < 0.5 * (high - min(float(c.low.min()) for c in curves))
@@ -59,30 +63,30 @@ def _draw_curves(title: str, curves: Sequence[Curve], styles: dict[str, int]) ->
     axes = figure.subplots(1, 2 if closer else 1, squeeze=False)[0]
     for axis in axes:
         for curve in curves:
-            _draw_curve(axis, curve, styles[curve.group])
+            _draw_curve(axis, curve, styles[curve.group], measure.factor)
         _scale(axis, [end for curve in curves if (end := float(curve.cost[-1])) > 0])
         axis.set_xlabel(title)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("best validation accuracy so far (%)")
+    axes[0].set_ylabel(f"best validation {measure.title} so far{measure.unit}")
     if closer:
         axes[1].set_title("the same, close up", fontsize=10)
-        axes[1].set_ylim(100 * bottom, 100 * top)
+        axes[1].set_ylim(measure.factor * bottom, measure.factor * top)
     figure.suptitle("Mean over seeds; band: lowest to highest seed", fontsize=10)
     _legend(figure, axes[0])
     return figure
 
 
-def _draw_curve(axis: Axes, curve: Curve, style: int) -> None:
+def _draw_curve(axis: Axes, curve: Curve, style: int, factor: int) -> None:
     colour = COLOURS[style % len(COLOURS)]
     axis.plot(
         curve.cost,
-        100 * curve.mean,
+        factor * curve.mean,
         color=colour,
         drawstyle="steps-post",
         linestyle=_LINES[style % len(_LINES)],
         label=_label(curve.group),
     )
-    low, high = 100 * curve.low, 100 * curve.high
+    low, high = factor * curve.low, factor * curve.high
     axis.fill_between(curve.cost, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
 
 
@@ -93,18 +97,19 @@ def _draw_parameters(comparison: Comparison, styles: dict[str, int]) -> Figure:
         "numbers trained or searched": lambda group: group.searched_parameters,
         "kernel parameters": lambda group: group.kernel_parameters,
     }
+    measure, factor = comparison.measure, comparison.measure.factor
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for axis, (title, count) in zip(axes, kinds.items(), strict=True):
         for group in comparison.groups:
-            if group.test_accuracy_mean is None:
+            if group.test_score_mean is None:
                 continue
-            mean, style = group.test_accuracy_mean, styles[group.name]
-            values = list(group.test_accuracies.values())
+            mean, style = group.test_score_mean, styles[group.name]
+            values = list(group.test_scores.values())
             axis.errorbar(
                 count(group),
-                100 * mean,
-                yerr=[[100 * (mean - min(values))], [100 * (max(values) - mean)]],
+                factor * mean,
+                yerr=[[factor * (mean - min(values))], [factor * (max(values) - mean)]],
                 fmt=_MARKERS[style % len(_MARKERS)],
                 color=COLOURS[style % len(COLOURS)],
                 capsize=3,
@@ -114,7 +119,7 @@ def _draw_parameters(comparison: Comparison, styles: dict[str, int]) -> Figure:
         axis.set_xlabel(title)
         axis.margins(x=0.15)
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("test accuracy (%)")
+    axes[0].set_ylabel(f"test {measure.title}{measure.unit}")
     figure.suptitle("Mean over seeds; bar: lowest to highest seed", fontsize=10)
     _legend(figure, axes[0])
     return figure

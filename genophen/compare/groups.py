@@ -9,13 +9,14 @@ from typing import Any
 
 from genophen.compare.records import LeftOut, Run, read_run, why_without_result
 from genophen.config.config import PluginLookup
+from genophen.contracts.measure import Measure
 from genophen.errors import ConfigError
 from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import RunDirectory, trial_directory
 from genophen.sweep.file import read_sweep
 
 #: Sections whose settings a group's name tells first, in this order.
-_NAMED = ("dataset", "architecture", "genotype", "optimizer")
+_NAMED = ("task", "dataset", "architecture", "genotype", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,11 @@ def _model(settings: Mapping[str, Any]) -> str:
     return "ConvModel" if name == "direct" else name
 
 
+def measure_of(groups: Sequence[Group]) -> Measure:
+    """What the scores of groups that can be compared are called."""
+    return next(run.result.how() for group in groups for run in group.runs)
+
+
 def _check_comparable(groups: Sequence[Group]) -> None:
     attempted = "cannot compare these runs"
     if not any(group.runs for group in groups):
@@ -192,6 +198,14 @@ def _check_comparable(groups: Sequence[Group]) -> None:
             found=f"none of them is finished ({'; '.join(reasons[:3])}{more})",
             allowed="runs that are completed or stopped early",
             next_step="finish them first",
+        )
+    measures = sorted({run.result.how().title for group in groups for run in group.runs})
+    if len(measures) > 1:
+        raise ConfigError(
+            attempted,
+            found=f"their scores are of several measures: {', '.join(measures)}",
+            allowed="runs of one measure",
+            next_step="compare those of each task by themselves",
         )
     if len(groups) < 2:
         seeds = ", ".join(str(run.seed) for run in groups[0].runs)

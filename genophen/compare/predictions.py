@@ -17,12 +17,14 @@ from genophen.compare.groups import Group
 from genophen.compare.records import Run
 from genophen.config.config import resolve_config
 from genophen.config.toml import assign, read_toml
-from genophen.errors import DamagedError, GenophenError
+from genophen.data.classification import Classification
+from genophen.errors import ConfigError, DamagedError, GenophenError
 from genophen.plugins.registry import Plugins
 from genophen.storage.checkpoint import MANIFEST, load_checkpoint, save_checkpoint
 from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import Experiment, Notify
+from genophen.training.experiment import Experiment
+from genophen.training.preparing import Notify
 from genophen.training.trained import best_experiment
 
 #: In the run directory, a checkpoint as any other: the predictions, and what they were made from.
@@ -49,6 +51,8 @@ def read_predictions(
     """
     correct, warnings = {}, []
     for run in [run for group in groups for run in group.runs]:
+        if not issubclass(plugins.get("task", run.result.task).cls, Classification):
+            continue  # only images are drawn again
         if not RunDirectory(run.directory).best.is_folder():
             warnings.append(f"{run.directory} takes no part in the bootstrap: its weights, best/, are gone")
             continue
@@ -66,10 +70,10 @@ def read_predictions(
             )
             continue
         correct[run.directory] = found
-        if abs(float(found.mean()) - run.test_accuracy) > max(1 / len(found), _TOLERANCE) + 1e-9:
+        if abs(float(found.mean()) - run.test_score) > max(1 / len(found), _TOLERANCE) + 1e-9:
             warnings.append(
                 f"{run.directory} has a test accuracy of {found.mean():.2%} when evaluated again, "
-                f"where its result.json says {run.test_accuracy:.2%}"
+                f"where its result.json says {run.test_score:.2%}"
             )
     return correct, warnings
 
@@ -94,12 +98,13 @@ def correct_images(
         return kept, made_from["dataset"]
     notify(f"evaluating {run.directory} on the test images")
     experiment = trained_experiment(run.directory, plugins, places)
+    data_sha256 = experiment.task.digest()
     correct = _evaluate(experiment)
-    if experiment.data_sha256 == made_from["dataset"]:
+    if data_sha256 == made_from["dataset"]:
         with suppress(OSError):  # a run directory that cannot be written is evaluated each time
             tensors = {"correct": torch.from_numpy(correct)}
             save_checkpoint(files.folder / FOLDER, "test", tensors, made_from)
-    return correct, experiment.data_sha256
+    return correct, data_sha256
 
 
 def _kept(folder: GuardedPath, made_from: Mapping[str, Any]) -> NDArray[np.bool_] | None:
@@ -128,8 +133,23 @@ def trained_experiment(directory: Path, plugins: Plugins, places: Places) -> Exp
     return experiment
 
 
+def labelled_images(experiment: Experiment) -> Classification:
+    """The task, where it is about labelled images.
+
+    Raises:
+        ConfigError: where it is about anything else.
+    """
+    if not isinstance(experiment.task, Classification):
+        raise ConfigError(
+            f"cannot look at single images of the task {experiment.task.name}",
+            found="it has no labelled images",
+            allowed="classification",
+        )
+    return experiment.task
+
+
 def _evaluate(experiment: Experiment) -> NDArray[np.bool_]:
-    phenotype, batches = experiment.phenotype.eval(), experiment.batches("test")
+    phenotype, batches = experiment.phenotype.eval(), labelled_images(experiment).in_order("test")
     with torch.inference_mode():
         found = [(phenotype(images).argmax(1) == labels).cpu() for images, labels in batches]
     correct: NDArray[np.bool_] = torch.cat(found).numpy()

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from genophen.config.config import PLUGIN_KINDS, PluginLookup, resolve_config
+from genophen.config.config import PluginLookup, resolve_config
 from genophen.config.toml import read_toml
 from genophen.contracts.options import shown
 from genophen.errors import DamagedError
@@ -22,14 +22,14 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Run:
-    """A run that counts: it came to its end and has a test accuracy."""
+    """A run that counts: it came to its end and has a test score."""
 
     directory: Path
     seed: int
     #: All that its result depends on, by dotted key, less the seed.
     settings: dict[str, Any]
     result: Result
-    test_accuracy: float
+    test_score: float
     environment: Environment
 
 
@@ -59,8 +59,9 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
     if not files.result.is_file():
         return LeftOut(directory, seed, settings, why_without_result(directory))
     result = read_record(files.result, Result)
-    recorded = {kind: getattr(result, kind) for kind in PLUGIN_KINDS} | {"training.seed": result.seed}
-    configured = {kind: getattr(config, kind).name for kind in PLUGIN_KINDS} | {"training.seed": seed}
+    choices = config.choices()
+    recorded = {kind: getattr(result, kind) for kind in choices} | {"training.seed": result.seed}
+    configured = {kind: choice.name for kind, choice in choices.items()} | {"training.seed": seed}
     for key, value in recorded.items():
         if value != configured[key]:
             raise _damaged(
@@ -68,10 +69,10 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
             )
     if result.status not in ("completed", "stopped-early"):
         return LeftOut(directory, seed, settings, result.status)
-    if result.test_accuracy is None or result.validation_accuracy is None:
-        raise _damaged(files.result, f"status {result.status!r} without an accuracy", "test_accuracy = 0.98")
+    if result.test_score is None or result.validation_score is None:
+        raise _damaged(files.result, f"status {result.status!r} without a score", "test_score = 0.98")
     environment = read_record(files.environment, Environment)
-    return Run(directory, seed, settings, result, result.test_accuracy, environment)
+    return Run(directory, seed, settings, result, result.test_score, environment)
 
 
 def why_without_result(directory: Path) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 
 from genophen.compare.analysis import Comparison, GroupSummary, PairSummary
 from genophen.compare.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_SEEDS, Interval
+from genophen.contracts.measure import Measure
 from genophen.sweep.table import aligned
 
 Table = list[list[str]]
 
-_ACCURACY_HEAD = ["Group", "n", "Seeds", "Test accuracy", "Std", "95% over seeds", "Validation"]
 _COST_HEAD = [
     "Group",
     "Sample evaluations",
@@ -23,13 +23,19 @@ _COST_HEAD = [
     "Searched",
 ]
 _PAIR_HEAD = ["Pair", "Seeds", "Difference", "95% over seeds", "p", "p (Holm)", "95% over test images"]
-_NOTES = [
-    "Accuracies in per cent, differences in points (first less second); costs are means over seeds.",
-    f"Over seeds: Student's t, n - 1 degrees of freedom, for pairs on the differences seed by seed. Under "
-    f"{MIN_SEEDS} seeds in common n is too small, and no claim is made.",
-    f"Over test images: percentiles of {BOOTSTRAP_DRAWS:,} draws of the test images, the trained "
-    "networks held fixed. This covers the draw of test images, not that of seeds.",
-]
+
+
+def _notes(measure: Measure) -> list[str]:
+    scores = f"Scores ({measure.title})"
+    return [
+        f"{scores} in per cent, differences in points (first less second); costs are means over seeds."
+        if measure.percent
+        else f"{scores}: higher is better; differences are first less second; costs are means over seeds.",
+        "Over seeds: Student's t, n - 1 degrees of freedom, for pairs on the differences seed by seed. "
+        f"Under {MIN_SEEDS} seeds in common n is too small, and no claim is made.",
+        f"Over test images: percentiles of {BOOTSTRAP_DRAWS:,} draws of the test images, the trained "
+        "networks held fixed. This covers the draw of test images, not that of seeds.",
+    ]
 
 
 def as_text(comparison: Comparison) -> str:
@@ -45,15 +51,16 @@ def as_markdown(comparison: Comparison, figures: Sequence[str] = ()) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """The comparison with its conclusions in words; accuracies are fractions, unrounded."""
+    """The comparison with its conclusions in words; scores are unrounded."""
     pairs = [{**asdict(pair), "conclusion": conclusion(pair, comparison)} for pair in comparison.pairs]
     return {
-        "format": 1,
+        "format": 2,
+        **comparison.measure.as_record(),
         "confidence": CONFIDENCE,
         "groups": [asdict(group) for group in comparison.groups],
         "pairs": pairs,
         "warnings": comparison.warnings,
-        "notes": _NOTES,
+        "notes": _notes(comparison.measure),
     }
 
 
@@ -70,8 +77,8 @@ def conclusion(pair: PairSummary, comparison: Comparison) -> str:
     p = f"p = {_p(pair.p)}"
     if tests > 1:
         p += f", {_p(pair.p_holm)} with Holm's correction for {tests} comparisons"
-    interval = f"95% interval over {len(pair.seeds)} seeds {_interval((low, high))}"
-    lead = f"{abs(100 * pair.difference):.2f} points"
+    interval = f"95% interval over {len(pair.seeds)} seeds {_interval((low, high), comparison.measure)}"
+    lead = comparison.measure.difference(abs(pair.difference))
     if low <= 0:
         said = f"{ahead} and {behind}: no difference is shown: {ahead} leads by {lead}, but the {interval}"
         return f"{said} includes 0 ({p}).{unequal}"
@@ -82,18 +89,19 @@ def conclusion(pair: PairSummary, comparison: Comparison) -> str:
 
 
 def _document(comparison: Comparison, table: Callable[[Table], str], heading: Callable[[str], str]) -> str:
+    measure = comparison.measure
     finished = [group for group in comparison.groups if group.n]
     left_out = [(group.name, run) for group in comparison.groups for run in group.left_out]
     parts = [
-        heading("Accuracy"),
-        table([_ACCURACY_HEAD, *(_accuracy_row(group) for group in finished)]),
+        heading(measure.title.capitalize()),
+        table([_score_head(measure), *(_score_row(group, measure) for group in finished)]),
         heading("Cost"),
         table([_COST_HEAD, *(_cost_row(group) for group in finished)]),
         heading("Pairs"),
     ]
     if comparison.pairs:
         parts += [
-            table([_PAIR_HEAD, *(_pair_row(pair) for pair in comparison.pairs)]),
+            table([_PAIR_HEAD, *(_pair_row(pair, measure) for pair in comparison.pairs)]),
             "\n".join(f"- {conclusion(pair, comparison)}{_different(pair)}" for pair in comparison.pairs),
         ]
     else:
@@ -105,19 +113,23 @@ def _document(comparison: Comparison, table: Callable[[Table], str], heading: Ca
             f"- {name}, seed {run['seed']}: {run['reason']} ({run['directory']})" for name, run in left_out
         ]
         parts += [heading("Not counted"), "\n".join(lines)]
-    parts += [heading("How to read this"), "\n".join(f"- {note}" for note in _NOTES)]
+    parts += [heading("How to read this"), "\n".join(f"- {note}" for note in _notes(measure))]
     return "\n\n".join(parts)
 
 
-def _accuracy_row(group: GroupSummary) -> list[str]:
+def _score_head(measure: Measure) -> list[str]:
+    return ["Group", "n", "Seeds", f"Test {measure.title}", "Std", "95% over seeds", "Validation"]
+
+
+def _score_row(group: GroupSummary, measure: Measure) -> list[str]:
     return [
         group.name,
         str(group.n),
         ", ".join(map(str, group.seeds)),
-        _percent(group.test_accuracy_mean),
-        _percent(group.test_accuracy_std),
-        _interval(group.test_accuracy_interval),
-        _percent(group.validation_accuracy_mean),
+        _bare(group.test_score_mean, measure),
+        _bare(group.test_score_std, measure),
+        _interval(group.test_score_interval, measure),
+        _bare(group.validation_score_mean, measure),
     ]
 
 
@@ -133,15 +145,15 @@ def _cost_row(group: GroupSummary) -> list[str]:
     return [group.name, *("" if value is None else f"{value:,.0f}" for value in values)]
 
 
-def _pair_row(pair: PairSummary) -> list[str]:
+def _pair_row(pair: PairSummary, measure: Measure) -> list[str]:
     return [
         f"{pair.first} - {pair.second}",
         str(len(pair.seeds)),
-        "" if pair.difference is None else f"{100 * pair.difference:+.2f}",
-        _interval(pair.interval) or ("n too small" if len(pair.seeds) < MIN_SEEDS else "no spread"),
+        "" if pair.difference is None else measure.bare(pair.difference, "+"),
+        _interval(pair.interval, measure) or ("n too small" if len(pair.seeds) < MIN_SEEDS else "no spread"),
         "" if pair.p is None else _p(pair.p),
         "" if pair.p_holm is None else _p(pair.p_holm),
-        _interval(pair.bootstrap.interval) if pair.bootstrap else "not computed",
+        _interval(pair.bootstrap.interval, measure) if pair.bootstrap else "not computed",
     ]
 
 
@@ -151,12 +163,12 @@ def _different(pair: PairSummary, most: int = 6) -> str:
     return f" Settings that differ: {', '.join(keys[:most])}{more}." if keys else ""
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def _bare(value: float | None, measure: Measure) -> str:
+    return "" if value is None else measure.bare(value)
 
 
-def _interval(interval: Interval | None) -> str:
-    return "" if interval is None else f"{100 * interval[0]:.2f} to {100 * interval[1]:.2f}"
+def _interval(interval: Interval | None, measure: Measure) -> str:
+    return "" if interval is None else f"{measure.bare(interval[0])} to {measure.bare(interval[1])}"
 
 
 def _p(value: float) -> str:

@@ -9,18 +9,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from genophen.config.fit import misfit
 from genophen.config.settings import WITHOUT_EFFECT, DataSettings, TrainingSettings
 from genophen.config.toml import flattened, write_toml
 from genophen.contracts.options import Options, read_options, shown, with_absolute_paths
 from genophen.data.augmentation import Augmentation
 from genophen.errors import ConfigError, GenophenError, PluginError, Problem, listed, nearest, nearest_name
 
-PLUGIN_KINDS = ("dataset", "architecture", "genotype", "optimizer")
+PLUGIN_KINDS = ("task", "dataset", "architecture", "genotype", "optimizer")
 #: What a config gets where it names no plugin of a kind; without an entry the name must be given.
-DEFAULT_NAMES = {"genotype": "hypernetwork", "optimizer": "adam"}
+DEFAULT_NAMES = {"task": "classification", "genotype": "hypernetwork", "optimizer": "adam"}
+
+#: Kinds whose paths are looked for below the data directory first, and make no difference to a result.
+WITH_FILES = ("task", "dataset")
 
 #: The settings that stand in each section itself, beside `name` and the plugins' own tables.
 SECTIONS: dict[str, type[Options]] = {
+    "task": Options,
     "dataset": DataSettings,
     "augmentation": Augmentation,
     "architecture": Options,
@@ -37,6 +42,7 @@ class PluginLookup(Protocol):
     def failures(self) -> list[Any]: ...
     def names(self, kind: str) -> list[str]: ...
     def options(self, kind: str, name: str) -> type[Options]: ...
+    def get(self, kind: str, name: str) -> Any: ...
     def blame(self, kind: str, name: str) -> AbstractContextManager[None]: ...
 
 
@@ -52,7 +58,9 @@ class Choice:
 class Config:
     """A resolved config: every setting has a valid value."""
 
-    dataset: Choice
+    task: Choice
+    #: None where the task uses no data set.
+    dataset: Choice | None
     architecture: Choice
     genotype: Choice
     optimizer: Choice
@@ -62,17 +70,25 @@ class Config:
     #: Things worth telling the user, such as tables that were passed over.
     notes: tuple[str, ...] = field(default=(), compare=False)
 
+    @property
+    def source(self) -> str:
+        """What the scores are measured on: the data set's name, or the task's where it uses none."""
+        return self.task.name if self.dataset is None else self.dataset.name
+
+    def choices(self) -> dict[str, Choice]:
+        """The plugins in use by kind."""
+        every = {kind: getattr(self, kind) for kind in PLUGIN_KINDS}
+        return {kind: choice for kind, choice in every.items() if choice is not None}
+
     def to_toml(self) -> str:
         """The config as TOML that resolves to the same settings again: defaults filled in, paths absolute."""
-        tables: dict[str, Any] = {
-            "dataset": {"name": self.dataset.name, **plain(self.data)},
-            "augmentation": plain(self.augmentation),
-        }
-        for kind in PLUGIN_KINDS:
-            choice: Choice = getattr(self, kind)
-            section = tables.setdefault(kind, {"name": choice.name})
+        choices = self.choices()
+        tables: dict[str, Any] = {kind: {"name": choice.name} for kind, choice in choices.items()}
+        tables["dataset"] = {**tables.get("dataset", {}), **plain(self.data)}
+        for kind, choice in choices.items():
             if settings := plain(choice.options):
-                section[choice.name] = settings
+                tables[kind][choice.name] = settings
+        tables["augmentation"] = plain(self.augmentation)
         tables["training"] = plain(self.training)
         return write_toml(tables).lstrip("\n")
 
@@ -82,20 +98,12 @@ class Config:
         Left out are the places of files, the device, and when checkpoints are saved.
         """
         places = {"dataset.data_dir", *(f"training.{name}" for name in WITHOUT_EFFECT)}
-        for name in type(self.dataset.options).model_fields:
-            if isinstance(getattr(self.dataset.options, name), Path):
-                places.add(f"dataset.{self.dataset.name}.{name}")
+        for kind, choice in self.choices().items():
+            if kind in WITH_FILES:
+                paths = [k for k, value in choice.options if isinstance(value, Path)]
+                places.update(f"{kind}.{choice.name}.{name}" for name in paths)
         every = flattened(tomllib.loads(self.to_toml()))
         return {key: value for key, value in every.items() if key not in places}
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
-    """What differs between two `Config.settings()`."""
-    return [
-        Problem(key, f"{before.get(key)!r} there, {now.get(key)!r} now")
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
 
 
 def plain(options: Options) -> dict[str, Any]:
@@ -145,16 +153,28 @@ class _Reader:
 
     def read(self) -> Config | None:
         own = {name: self._own_settings(name) for name in SECTIONS}
-        choices = {kind: self._choice(kind, own["dataset"]) for kind in PLUGIN_KINDS}
+        choices = {kind: self._choice(kind, own["dataset"]) for kind in self._kinds_in_use()}
         if self.problems:
             return None
+        if problem := misfit(choices, self.plugins):  # type: ignore[arg-type]
+            self.problems.append(problem)
+            return None
         return Config(
-            **choices,  # type: ignore[arg-type]
+            **{"dataset": None, **choices},  # type: ignore[arg-type]
             data=own["dataset"],  # type: ignore[arg-type]
             augmentation=own["augmentation"],  # type: ignore[arg-type]
             training=own["training"],  # type: ignore[arg-type]
             notes=tuple(self.notes),
         )
+
+    def _kinds_in_use(self) -> list[str]:
+        """All kinds, less the data set where the task has no use for one."""
+        task = self._selected_name("task")
+        if task is None or self.plugins.get("task", task).cls.over_dataset:
+            return list(PLUGIN_KINDS)
+        if "name" in self.sections["dataset"]:
+            self.notes.append(f"[dataset] is passed over: the task {task} uses no data set")
+        return [kind for kind in PLUGIN_KINDS if kind != "dataset"]
 
     def _table(self, name: str, value: object) -> dict[str, Any]:
         if isinstance(value, dict):
@@ -223,7 +243,7 @@ class _Reader:
             if name == selected or (isinstance(values, dict) and values):
                 options = self._plugin_options(kind, name, values)
                 if name == selected and options is not None:
-                    base = data_dir if kind == "dataset" else None
+                    base = data_dir if kind in WITH_FILES else None
                     choice = Choice(name, with_absolute_paths(options, base))
         return choice
 

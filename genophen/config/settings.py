@@ -58,12 +58,12 @@ class TrainingSettings(Options):
     patience: int = Field(
         10,
         ge=0,
-        description="stop after so many rounds without a better validation accuracy; 0: never; "
+        description="stop after so many rounds without a better validation score; 0: never; "
         "has no effect with a schedule laid out over all rounds, or with keep = 'last'",
     )
     keep: Literal["best", "last"] = Field(
         "best",
-        description="weights that are saved and tested: of the round with the best validation accuracy, or of "
+        description="weights that are saved and tested: of the round with the best validation score, or of "
         "the last; for a search that validation images cannot tell the rounds of apart",
     )
     max_sample_evaluations: int = Field(0, ge=0, description="budget of sample evaluations; 0: none")

@@ -31,6 +31,11 @@ def register_datasets(register: Callable[[type], None]) -> None:
 
 
 @hookspec
+def register_tasks(register: Callable[[type], None]) -> None:
+    """Call `register` with each subclass of `genophen.Task`."""
+
+
+@hookspec
 def register_reporters(register: Callable[[type], None]) -> None:
     """Call `register` with each subclass of `genophen.Reporter`."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -15,9 +15,12 @@ from torch import Tensor
 from genophen.contracts.dataset import Data
 from genophen.contracts.options import Options as AnyOptions
 from genophen.contracts.options import shown
+from genophen.contracts.task import Task
+from genophen.errors import ConfigError
 
 if TYPE_CHECKING:
     from genophen.data.batches import EvaluationBatches, TrainBatches
+    from genophen.data.classification import Classification
     from genophen.phenotype.phenotype import Phenotype
 
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 class Metrics:
     """What one step reports. Tensors may stay on the device: they are read once a round."""
 
-    #: Mean loss over the step's images, a number or a tensor of shape ().
+    #: Mean loss over the step's inputs, a number or a tensor of shape ().
     train_loss: float | Tensor
     learning_rate: float | None = None
     #: Further numbers, by names other than those of `metrics.jsonl`; a round's last step is recorded.
@@ -44,12 +47,8 @@ class Context:
     """What an optimizer works with."""
 
     phenotype: Phenotype
-    #: Training batches; the experiment saves and restores their position.
-    batches: TrainBatches
-    #: The training images in order, normalised, without augmentation.
-    train_images: EvaluationBatches
-    #: All images, as uint8, for an optimizer that needs more than batches.
-    data: Data
+    #: What the phenotype is optimised for: it draws the batches, and has their loss and fitness.
+    task: Task
     #: The architecture's own word on which module is its readout.
     readout: str | None
     #: The config's section `training`.
@@ -57,10 +56,41 @@ class Context:
     total_rounds: int
     #: For an optimizer's own draws, on the CPU; the experiment saves and restores its state.
     generator: torch.Generator
+    #: The optimizer's own name.
+    optimizer: str
+
+    @property
+    def batches(self) -> TrainBatches:
+        """Training batches of labelled images, for an optimizer with a loss of its own.
+
+        Raises:
+            ConfigError: where the task has no labelled images; so for `train_images` and `data`.
+        """
+        return self._of_images().batches
+
+    @property
+    def train_images(self) -> EvaluationBatches:
+        """The training images in order, normalised, without augmentation."""
+        return self._of_images().in_order("train")
+
+    @property
+    def data(self) -> Data:
+        """All images, as uint8."""
+        return self._of_images().data
+
+    def _of_images(self) -> Classification:
+        if not hasattr(self.task, "in_order"):
+            raise ConfigError(
+                f"cannot use the optimizer {self.optimizer} for the task {self.task.name}",
+                found="with these settings it works on labelled images, and the task has none",
+                allowed="a task over a data set of images, such as classification",
+                next_step="other settings of the optimizer (`genophen plugins show`), or another optimizer",
+            )
+        return cast("Classification", self.task)
 
 
 class Optimizer(ABC):
-    """Improves a phenotype on training batches; rounds, validation and stopping are the experiment's.
+    """Improves a phenotype for a task; rounds, validation and stopping are the experiment's.
 
     A subclass sets `name` and `description`, nests its settings as `Options`, and writes the methods below.
     """
@@ -69,6 +99,8 @@ class Optimizer(ABC):
     description: ClassVar[str]
     Options: ClassVar[type[AnyOptions]] = AnyOptions
 
+    #: Whether it takes gradients of `task.loss`, which not every task has.
+    needs_gradients: ClassVar[bool] = False
     #: Steps between two validations; set by `setup`.
     steps_per_round: int
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
@@ -102,7 +134,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """All that the next steps depend on, less phenotype, batches and generators.
+        """All that the next steps depend on, less phenotype, task and generators.
 
         Made of tensors, numbers, strings, None, and lists, tuples and dicts (keys: str or int) of them.
         """

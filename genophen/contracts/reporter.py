@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from genophen.contracts.measure import ACCURACY, Measure
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -17,18 +19,29 @@ class RunInfo:
     architecture: str
     genotype: str
     optimizer: str
+    #: Name of the data set, or of the task where it uses none.
     dataset: str
     device: str
     total_rounds: int
     steps_per_round: int
     #: As in `result.json`: total, kernel, embedding, generator, direct, searched.
     parameters: Mapping[str, int]
-    #: Images in each split, by name.
+    #: Images, or what else the task's inputs are, in each split, by name.
     images: Mapping[str, int]
-    #: Where a resumed run goes on: rounds that are done, steps of the next one, best validation accuracy.
+    #: What `images` counts.
+    inputs: str = "images"
+    #: What the run is trained for, and what its scores are called and how they are written.
+    task: str = "classification"
+    measure: Measure = ACCURACY
+    #: Where a resumed run goes on: rounds that are done, steps of the next one, best validation score.
     rounds_done: int = 0
     steps_done: int = 0
-    best_accuracy: float | None = None
+    best_score: float | None = None
+
+    @property
+    def best_accuracy(self) -> float | None:
+        """`best_score`, as it was called before there were other tasks."""
+        return self.best_score
 
 
 class Reporter(ABC):

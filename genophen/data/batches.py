@@ -15,15 +15,18 @@ from genophen.data.augmentation import Augmentation, augment
 from genophen.errors import ConfigError
 
 
-def check_fit(image_shape: tuple[int, ...], input_shape: tuple[int, int, int]) -> None:
-    """Raise a ConfigError where images of one shape cannot be made input of the other, both (C, H, W)."""
-    if image_shape[0] not in (1, input_shape[0]):
+def check_fit(image_shape: tuple[int, ...], input_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """The input shape as (C, H, W); a ConfigError where images (C, H, W) cannot be made input of it."""
+    if len(input_shape) != 3 or image_shape[0] not in (1, input_shape[0]):
+        takes = f"{input_shape[0]}" if len(input_shape) == 3 else f"inputs of shape {input_shape}"
         raise ConfigError(
             "cannot feed the data set's images to the architecture",
-            found=f"images with {image_shape[0]} channels, an architecture that takes {input_shape[0]}",
+            found=f"images with {image_shape[0]} channels, an architecture that takes {takes}",
             allowed="as many channels as the architecture takes, or one, which is repeated",
             next_step="choose another architecture or data set",
         )
+    channels, height, width = input_shape
+    return channels, height, width
 
 
 def fit_images(images: Tensor, input_shape: tuple[int, int, int]) -> Tensor:

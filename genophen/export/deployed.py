@@ -33,7 +33,7 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("columns", resize_matrix(width, self.width).T.contiguous())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images uint8 (N, C, H, W) of the data set's shape to logits (N, num_classes)."""
+        """Images uint8 (N, C, H, W) of the data set's shape to logits (N, num_outputs)."""
         x = images.to(torch.float32)
         if self.resized:
             x = (self.rows @ x @ self.columns).round().clamp(0, 255)  # (N, C, height, width)

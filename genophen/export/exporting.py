@@ -17,6 +17,7 @@ from genophen import __version__
 from genophen.config.config import Config
 from genophen.contracts.dataset import Data
 from genophen.data.batches import Normalization, check_fit, fit_images, measure_normalization
+from genophen.data.classification import Classification
 from genophen.errors import ConfigError, DamagedError, GenophenError
 from genophen.export.deployed import DeployedNetwork
 from genophen.export.formats import Format, find_format
@@ -25,7 +26,7 @@ from genophen.plugins.isolation import cause
 from genophen.plugins.registry import Plugins
 from genophen.storage.files import write_file, writing
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import Notify, load_data
+from genophen.training.preparing import Notify, load_data
 from genophen.training.seeds import seed_global_generators
 from genophen.training.trained import best_phenotype, data_difference
 
@@ -65,6 +66,13 @@ def export_run(
         GenophenError: for a file whose logits are not the phenotype's; nothing is left of it.
     """
     chosen = find_format(format_name)
+    if config.task.name != Classification.name:
+        raise ConfigError(
+            f"cannot export the run in {run.path}",
+            found=f"its task is {config.task.name}",
+            allowed=f"{Classification.name}: an exported network takes images as the data set has them",
+            next_step="Run.load(DIR).phenotype().materialize() gives the network as a plain module",
+        )
     file = _target(run, chosen, format_name, out)
     seed_global_generators(config.training.seed)
     architecture, phenotype, best_round = best_phenotype(run, config, plugins)
@@ -77,18 +85,18 @@ def export_run(
             next_step="name the folder of that data: --data-dir DIR",
         )
     image_shape = tuple(data.train.images.shape[1:])
-    check_fit(image_shape, architecture.input_shape)
-    normalization = measure_normalization(data.train, architecture.input_shape)
+    input_shape = check_fit(image_shape, architecture.shapes()[0])
+    normalization = measure_normalization(data.train, input_shape)
     network = phenotype.materialize().requires_grad_(False)
     about = {
         "genophen": __version__,
         "architecture": config.architecture.name,
         "genotype": config.genotype.name,
-        "dataset": config.dataset.name,
+        "dataset": config.source,
         "classes": list(data.class_names),
         "round": best_round,
         "image_shape": list(image_shape),
-        "input_shape": list(architecture.input_shape),
+        "input_shape": list(input_shape),
         "mean": normalization.mean.flatten().tolist(),
         "std": normalization.std.flatten().tolist(),
         "network": repr(network),

@@ -18,7 +18,7 @@ from genophen.data.batches import Normalization, fit_images
 from genophen.errors import ConfigError, GenophenError, unknown_name
 from genophen.export.deployed import DeployedNetwork
 
-#: Raw images, uint8 (N, C, H, W), to logits (N, num_classes).
+#: Raw images, uint8 (N, C, H, W), to logits (N, num_outputs).
 Predict = Callable[[Tensor], Tensor]
 #: Under this name, formats that hold text beside the network hold its description, as JSON.
 ABOUT = "genophen"

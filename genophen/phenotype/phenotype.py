@@ -71,7 +71,7 @@ class Phenotype(nn.Module):
         self._cache: _Cache | None = None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The network's output on its own arguments, e.g. images (N, C, H, W) to logits (N, num_classes).
+        """The network's output on its own arguments, e.g. images (N, C, H, W) to logits (N, num_outputs).
 
         In eval mode without gradients the weights are expressed once, until a parameter changes.
         """

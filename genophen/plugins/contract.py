@@ -13,6 +13,7 @@ from genophen.contracts.genotype import Genotype
 from genophen.contracts.optimizer import Optimizer
 from genophen.contracts.options import Options
 from genophen.contracts.reporter import Reporter
+from genophen.contracts.task import Task
 from genophen.plugins.isolation import cause
 
 #: Kinds of plugin: the config's name of the kind, the hook that registers it, and its base class.
@@ -21,6 +22,7 @@ KINDS: dict[str, tuple[str, type]] = {
     "genotype": ("register_genotypes", Genotype),
     "optimizer": ("register_optimizers", Optimizer),
     "dataset": ("register_datasets", Dataset),
+    "task": ("register_tasks", Task),
     "reporter": ("register_reporters", Reporter),
     "executor": ("register_executors", Executor),
 }
@@ -30,6 +32,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "genotype": ("options", "targets", "generator"),
     "optimizer": ("options",),
     "dataset": ("options",),
+    "task": ("options",),
     "reporter": (),
     "executor": ("jobs", "address"),
 }
@@ -47,6 +50,8 @@ def contract_problem(kind: str, cls: object) -> str:
     missing = sorted(getattr(cls, "__abstractmethods__", ()))
     if missing:
         return f"{kind} {cls.__name__} does not write {', '.join(missing)}"
+    if kind == "architecture" and hasattr(cls, "num_classes") and getattr(cls, "num_outputs", None) is None:
+        return f"architecture {cls.__name__} sets num_classes, which is called num_outputs now: rename it"
     problem = _name_problem(kind, cls) or _options_problem(cls) or _call_problem(kind, cls)
     return f"{kind} {cls.__name__}: {problem}" if problem else ""
 

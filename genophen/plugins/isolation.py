@@ -94,8 +94,18 @@ _BETWEEN = (
 
 def place(error: BaseException) -> str:
     """The line of a plugin's code that an exception came from, `tiny.py, line 12`; empty if there is none."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_BETWEEN)]
+    frames = _frames(error)
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
+
+
+def comes_from(error: BaseException, cls: type) -> bool:
+    """Whether it was the file of a plugin's class that an exception came from."""
+    frames, module = _frames(error), sys.modules.get(cls.__module__)
+    return bool(frames) and frames[-1].filename == getattr(module, "__file__", None)
+
+
+def _frames(error: BaseException) -> list[traceback.FrameSummary]:
+    return [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_BETWEEN)]
 
 
 def cause_of_loading(error: BaseException) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 
 import pluggy
 
+from genophen import __version__
 from genophen.contracts import hookspecs
+from genophen.data.classification import Classification
 from genophen.errors import (
     PluginError,
     listed,
@@ -41,6 +43,8 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
     manager = pluggy.PluginManager("genophen")
     manager.add_hookspecs(hookspecs)
     plugins = Plugins()
+    # Not by entry point: a config that names no task means this one, whatever is installed.
+    plugins.add("task", Classification, Source("classification", "genophen", __version__))
     for entry_point in _selected_entry_points(plugins):
         _load_one(manager, plugins, _entry_point_source(entry_point), entry_point.load)
     complaints = [*map(str, plugins.failures), *plugins.notes]

@@ -100,8 +100,13 @@ class Population:
         count, samples = len(candidates), self.phenotype.samples
         return Networks.of_population(self._evaluator, own, shared, count, samples)
 
+    def parts(self, candidates: Tensor) -> tuple[Tensor, ...]:
+        """Candidates (P, num_genes) in the parts, in order, whose weights are best held at a time."""
+        varying = self._varying(self._split(self._checked(candidates)))
+        return candidates.split(self._step(varying, len(candidates)))
+
     def logits(self, candidates: Tensor, images: Tensor) -> Tensor:
-        """Logits (P, N, num_classes) of candidates (P, num_genes) on images (N, C, H, W)."""
+        """Logits (P, N, num_outputs) of candidates (P, num_genes) on images (N, C, H, W)."""
         return self._outputs(candidates, images, None)
 
     def losses(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor:

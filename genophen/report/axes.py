@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from genophen.contracts.measure import Measure
+
 #: Ticks closer than this, as a part of the axis, would run into each other.
 _TICK_DISTANCE = 0.11
-#: From this best accuracy on, what counts is the error that is left, and the axis is spaced by it.
+#: From this best fraction on, what counts is the error that is left, and the axis is spaced by it.
 _SPACED_BY_ERROR_FROM = 0.9
 #: Costs that differ by more than this factor are drawn on a logarithmic axis.
 _LOG_FROM = 10.0
 
 #: In order of importance, of which those are drawn that have room.
-_ACCURACY_TICKS = [0.9, 0.99, 0.999, 0.5, 0.0, 0.98, 0.95, 0.8, 0.995, 0.998, 0.97, 0.985, 0.2, 0.7]
-_ACCURACY_TICKS += [0.992, 0.994, 0.996, 0.9995, 0.9999, 0.96, 0.993, 0.991, 0.975, 0.3, 0.6]
+_FRACTION_TICKS = [0.9, 0.99, 0.999, 0.5, 0.0, 0.98, 0.95, 0.8, 0.995, 0.998, 0.97, 0.985, 0.2, 0.7]
+_FRACTION_TICKS += [0.992, 0.994, 0.996, 0.9995, 0.9999, 0.96, 0.993, 0.991, 0.975, 0.3, 0.6]
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,17 @@ def cost_axis(label: str, values: Sequence[float]) -> Axis:
     return linear_axis(label, _widened(values))
 
 
-def accuracy_axis(label: str, values: Sequence[float]) -> Axis:
-    """From the lowest to the highest accuracy; high ones are spaced by the error that is left."""
+def score_axis(label: str, values: Sequence[float], measure: Measure) -> Axis:
+    """From the lowest to the highest score; high fractions are spaced by the error that is left."""
+    if not measure.percent:
+        return linear_axis(label, _widened(values))
+    values = [min(value, 1.0) for value in values]
     if max(values) < _SPACED_BY_ERROR_FROM:
         return linear_axis(label, _widened(values), lambda value: f"{100 * value:.4g}%")
     errors = [1 - value for value in values if value < 1]
     smallest = min(errors, default=0.001)
     low, high = _range([1 - 1.15 * max(errors, default=0.01), 1 - smallest / 1.15])
-    return Axis(label, max(0.0, low), high, _by_error, _ACCURACY_TICKS, lambda value: f"{100 * value:.4g}%")
+    return Axis(label, max(0.0, low), high, _by_error, _FRACTION_TICKS, lambda value: f"{100 * value:.4g}%")
 
 
 def compact(value: float) -> str:
@@ -89,8 +94,8 @@ def compact(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _by_error(accuracy: float) -> float:
-    return -math.log10(1 - accuracy)
+def _by_error(fraction: float) -> float:
+    return -math.log10(1 - fraction)
 
 
 def _range(values: Iterable[float]) -> tuple[float, float]:

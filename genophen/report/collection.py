@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,8 @@ from typing import Any
 
 from genophen.compare.groups import group_name
 from genophen.compare.records import Run, read_record, read_rows, read_run, why_without_result
-from genophen.config.config import PluginLookup
+from genophen.config.config import DEFAULT_NAMES, PluginLookup
+from genophen.contracts.measure import ACCURACY, Measure
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
 from genophen.storage.guard import GuardedPath
 from genophen.storage.records import Environment, MetricsRow, Result
@@ -45,9 +47,21 @@ class ReportRun:
         return self.status in RANKED
 
     @property
-    def validation_accuracy(self) -> float:
+    def task(self) -> str:
+        """The task's name as its result has it; the usual one where there is none."""
+        return DEFAULT_NAMES["task"] if self.result is None else self.result.task
+
+    @property
+    def measure(self) -> Measure | None:
+        """What its scores are called; None where nothing is recorded."""
+        if self.result is not None:
+            return self.result.how()
+        return None if self.environment is None else self.environment.task.how()
+
+    @property
+    def validation_score(self) -> float:
         """Of the best round; below any other where no round is recorded."""
-        return max((row.validation_accuracy for row in self.rows), default=-1.0)
+        return max((s for row in self.rows if (s := row.validation_score) is not None), default=-math.inf)
 
 
 @dataclass(frozen=True)
@@ -62,19 +76,19 @@ class ReportGroup:
         return [run for run in self.runs if run.ranked]
 
     @property
-    def test_accuracies(self) -> list[float]:
-        found = [run.result.test_accuracy for run in self.ranked if run.result is not None]
-        return [accuracy for accuracy in found if accuracy is not None]
+    def test_scores(self) -> list[float]:
+        found = [run.result.test_score for run in self.ranked if run.result is not None]
+        return [score for score in found if score is not None]
 
     @property
-    def test_accuracy(self) -> float | None:
+    def test_score(self) -> float | None:
         """Mean over the seeds that count; None where none does."""
-        return statistics.fmean(self.test_accuracies) if self.test_accuracies else None
+        return statistics.fmean(self.test_scores) if self.test_scores else None
 
     @property
     def spread(self) -> float | None:
         """Standard deviation over seeds; None for a single one."""
-        return statistics.stdev(self.test_accuracies) if len(self.test_accuracies) > 1 else None
+        return statistics.stdev(self.test_scores) if len(self.test_scores) > 1 else None
 
     @property
     def seconds(self) -> float:
@@ -97,6 +111,8 @@ class Collection:
     """What a report is about: groups of runs, and folders of which nothing can be shown, with the reason."""
 
     title: str
+    #: What the scores of all runs are called.
+    measure: Measure
     groups: list[ReportGroup]
     damaged: list[tuple[Path, str]]
     #: Whether a process trains in one of the folders now.
@@ -110,7 +126,7 @@ class Collection:
     def best(self) -> ReportRun | None:
         """The run that did best on the validation images, of those that count."""
         ranked = [run for run in self.runs if run.ranked]
-        return max(ranked, key=lambda run: run.validation_accuracy, default=None)
+        return max(ranked, key=lambda run: run.validation_score, default=None)
 
 
 def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Collection:
@@ -138,10 +154,15 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
                 runs.setdefault(run.directory.resolve(), run)
     if not runs:
         raise errors[0] if errors else _nothing(damaged)
+    measure = next((run.measure for run in runs.values() if run.measure is not None), ACCURACY)
+    for place, run in [*runs.items()]:
+        if run.measure not in (None, measure):
+            damaged[run.directory] = f"its scores are of another measure than {measure.title}"
+            del runs[place]
     title = titles[0] if len(titles) == 1 else f"{len(runs)} runs"
     running = any(is_locked(GuardedPath(directory)) for directory in directories)
     running = running or any(run.status == "running" for run in runs.values())
-    return Collection(title, _grouped(list(runs.values())), list(damaged.items()), running)
+    return Collection(title, measure, _grouped(list(runs.values())), list(damaged.items()), running)
 
 
 def _nothing(damaged: Mapping[Path, str]) -> DamagedError:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genophen.report.axes import Axis, accuracy_axis, cost_axis, linear_axis, log_axis
+from genophen.contracts.measure import Measure
+from genophen.report.axes import Axis, cost_axis, linear_axis, log_axis, score_axis
 from genophen.report.collection import ReportGroup, ReportRun
 from genophen.report.svg import COLOURS, Chart, Frame, colour
 from genophen.storage.records import MetricsRow
@@ -23,7 +24,7 @@ Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Measure:
+class Quantity:
     """What is drawn upwards, and what against."""
 
     key: str
@@ -31,6 +32,8 @@ class Measure:
     value: Callable[[MetricsRow], float | None]
     cost: Callable[[MetricsRow], float]
     cost_title: str
+    #: Of a score: how it is written.
+    measure: Measure | None = None
 
 
 def _rounds(row: MetricsRow) -> float:
@@ -41,16 +44,18 @@ def _evaluations(row: MetricsRow) -> float:
     return row.sample_evaluations
 
 
-_VALUES: list[tuple[str, Callable[[MetricsRow], float | None]]] = [
-    ("validation accuracy", lambda row: row.validation_accuracy),
-    ("validation loss", lambda row: row.validation_loss),
-    ("training loss", lambda row: row.train_loss),
-]
-MEASURES = [
-    Measure(f"{title} against {cost_title}".replace(" ", "-"), title, value, cost, cost_title)
-    for cost_title, cost in (("rounds", _rounds), ("sample evaluations", _evaluations))
-    for title, value in _VALUES
-]
+def quantities(measure: Measure) -> list[Quantity]:
+    """All that is drawn of runs whose scores are of a measure."""
+    values: list[tuple[str, Callable[[MetricsRow], float | None], Measure | None]] = [
+        (f"validation {measure.title}", lambda row: row.validation_score, measure),
+        ("validation loss", lambda row: row.validation_loss, None),
+        ("training loss", lambda row: row.train_loss, None),
+    ]
+    return [
+        Quantity(f"{title} against {cost_title}".replace(" ", "-"), title, value, cost, cost_title, scores)
+        for cost_title, cost in (("rounds", _rounds), ("sample evaluations", _evaluations))
+        for title, value, scores in values
+    ]
 
 
 @dataclass(frozen=True)
@@ -63,14 +68,14 @@ class CurvesFigure:
     shared: str = ""
 
 
-def draw_curves(groups: Sequence[ReportGroup]) -> list[CurvesFigure]:
-    """A figure for each measure of which anything is recorded, all groups in it."""
+def draw_curves(groups: Sequence[ReportGroup], measure: Measure) -> list[CurvesFigure]:
+    """A figure for each quantity of which anything is recorded, all groups in it."""
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     figures = []
-    for measure in MEASURES:
-        lines = [_lines(group, measure) for group in drawn]
+    for quantity in quantities(measure):
+        lines = [_lines(group, quantity) for group in drawn]
         if any(len(points) > 1 for group_lines in lines for points in group_lines.seeds):
-            figures.append(_figure(measure, drawn, lines))
+            figures.append(_figure(quantity, drawn, lines))
     return figures
 
 
@@ -90,9 +95,9 @@ class _Lines:
         chart.line(self.mean, f"line mean {style}", f"{name}, mean")
 
 
-def _figure(measure: Measure, groups: Sequence[ReportGroup], lines: Sequence[_Lines]) -> CurvesFigure:
-    x, y = _axes(measure, lines)
-    title = f"{measure.title} against {measure.cost_title}".capitalize()
+def _figure(quantity: Quantity, groups: Sequence[ReportGroup], lines: Sequence[_Lines]) -> CurvesFigure:
+    x, y = _axes(quantity, lines)
+    title = f"{quantity.title} against {quantity.cost_title}".capitalize()
     if len(groups) <= MAX_TOGETHER:
         chart = Chart(x, y)
         for index, (group, group_lines) in enumerate(zip(groups, lines, strict=True)):
@@ -101,7 +106,7 @@ def _figure(measure: Measure, groups: Sequence[ReportGroup], lines: Sequence[_Li
     behind = Chart(x, y, _SMALL)
     for group_lines in lines:
         behind.line(group_lines.mean or next(iter(group_lines.seeds), []), "line behind")
-    identity = f"lines-{measure.key}"
+    identity = f"lines-{quantity.key}"
     shared = Markup('<svg class="shared" aria-hidden="true"><defs><g id="{}">{}</g></defs></svg>').format(
         identity, Markup("").join(behind.parts)
     )
@@ -114,9 +119,9 @@ def _figure(measure: Measure, groups: Sequence[ReportGroup], lines: Sequence[_Li
     return CurvesFigure(title, panels, shared)
 
 
-def _lines(group: ReportGroup, measure: Measure) -> _Lines:
+def _lines(group: ReportGroup, quantity: Quantity) -> _Lines:
     runs = [run for run in group.runs if run.rows]
-    seeds = [_points(run, measure) for run in runs]
+    seeds = [_points(run, quantity) for run in runs]
     counted = [points for run, points in zip(runs, seeds, strict=True) if run.ranked and points]
     mean: Points = []
     if len(counted) > 1:
@@ -126,8 +131,8 @@ def _lines(group: ReportGroup, measure: Measure) -> _Lines:
     return _Lines(runs, [_thinned(points) for points in seeds], _thinned(mean))
 
 
-def _points(run: ReportRun, measure: Measure) -> Points:
-    values = [(measure.cost(row), measure.value(row)) for row in run.rows]
+def _points(run: ReportRun, quantity: Quantity) -> Points:
+    values = [(quantity.cost(row), quantity.value(row)) for row in run.rows]
     return [(cost, value) for cost, value in values if value is not None]
 
 
@@ -139,20 +144,20 @@ def _thinned(points: Points) -> Points:
     return [points[round(index * step)] for index in range(_MAX_POINTS)]
 
 
-def _axes(measure: Measure, lines: Sequence[_Lines]) -> tuple[Axis, Axis]:
+def _axes(quantity: Quantity, lines: Sequence[_Lines]) -> tuple[Axis, Axis]:
     seeds = [points for group in lines for points in group.seeds if points]
     xs = [x for points in seeds for x, _ in points]
     ys = [y for points in seeds for _, y in points]
     last = [points[-1][0] for points in seeds]
-    x = cost_axis(measure.cost_title, last)
+    x = cost_axis(quantity.cost_title, last)
     if x.spacing is float:
-        x = linear_axis(measure.cost_title, [min(xs), max(xs)])
-    if "accuracy" in measure.title:
-        y = accuracy_axis(measure.title, _late(lines) or ys)
+        x = linear_axis(quantity.cost_title, [min(xs), max(xs)])
+    if quantity.measure is not None:
+        y = score_axis(quantity.title, _late(lines) or ys, quantity.measure)
     elif min(ys) > 0:
-        y = log_axis(measure.title, ys, margin=0.03)
+        y = log_axis(quantity.title, ys, margin=0.03)
     else:
-        y = linear_axis(measure.title, ys)
+        y = linear_axis(quantity.title, ys)
     return x, y
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from genophen.config.toml import read_toml
 from genophen.errors import ConfigError
 from genophen.plugins.registry import Plugins
-from genophen.report.accuracy import draw_accuracy
+from genophen.report.accuracy import draw_scores
 from genophen.report.kernels import Panel, draw_kernels
 from genophen.report.networks import Trained, common_kernel, read_trained
 from genophen.storage.guard import GuardedPath
@@ -43,15 +43,15 @@ def _title(network: Trained) -> str:
     )
 
 
-def accuracy_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
-    """Accuracy against kernel parameters for the table of one sweep.
+def scores_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
+    """Scores against kernel parameters for the table of one sweep.
 
     Raises:
         ConfigError: for a folder without a sweep's table, or several folders.
     """
     if len(directories) != 1:
         raise ConfigError(
-            "cannot draw the accuracies",
+            "cannot draw the scores",
             found=f"{len(directories)} folders",
             allowed="the folder of one sweep",
         )
@@ -61,15 +61,15 @@ def accuracy_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
         title = str(read_toml(GuardedPath(folder) / "sweep.toml").get("title", folder.name))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"cannot draw the accuracies of {folder}",
+            f"cannot draw the scores of {folder}",
             found=f"its table cannot be read: {error}",
             next_step="give the --out folder of `genophen sweep`",
         ) from None
-    return draw_accuracy(title, lines)
+    return draw_scores(title, lines)
 
 
 #: What `genophen report --figure NAME` draws.
 FIGURES: dict[str, Callable[[Sequence[Path], Plugins], Figure]] = {
-    "accuracy": accuracy_figure,
+    "accuracy": scores_figure,
     "kernels": kernels_figure,
 }

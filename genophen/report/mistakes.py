@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genophen.compare.predictions import Places, trained_experiment
+from genophen.compare.predictions import Places, labelled_images, trained_experiment
+from genophen.data.classification import Classification
 from genophen.errors import DamagedError
+from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import ReportRun
 from genophen.report.images import image_png
@@ -70,7 +72,7 @@ def read_mistakes(run: ReportRun, plugins: Plugins, places: Places) -> Mistakes:
         GenophenError: where the data cannot be had.
     """
     experiment = trained_experiment(run.directory, plugins, places)
-    if run.environment is not None and experiment.data_sha256 != run.environment.dataset.sha256:
+    if run.environment is not None and experiment.task.digest() != run.environment.dataset.sha256:
         raise DamagedError(
             f"cannot show the mistakes of {run.directory}",
             found="the data here is not what it was trained on (its SHA-256 differs)",
@@ -79,13 +81,14 @@ def read_mistakes(run: ReportRun, plugins: Plugins, places: Places) -> Mistakes:
 
 
 def _measure(experiment: Experiment) -> Mistakes:
-    labels, predicted, losses = _predictions(experiment)
-    outputs = experiment.architecture.num_classes
-    names = [*experiment.data.class_names]
+    task = labelled_images(experiment)
+    labels, predicted, losses = _predictions(experiment.phenotype.eval(), task)
+    outputs, data = task.num_outputs, task.data
+    names = [*data.class_names]
     names += [f"(unused {index})" for index in range(len(names), outputs)]
     counts = torch.bincount(labels * outputs + predicted, minlength=outputs**2).view(outputs, outputs)
     worst = losses.argsort(descending=True, stable=True)[:WORST]
-    images, _ = experiment.data.test.take(worst.to(experiment.data.test.images.device))
+    images, _ = data.test.take(worst.to(data.test.images.device))
     return Mistakes(
         images=len(labels),
         wrong=int((labels != predicted).sum()),
@@ -104,12 +107,11 @@ def _measure(experiment: Experiment) -> Mistakes:
     )
 
 
-def _predictions(experiment: Experiment) -> tuple[Tensor, Tensor, Tensor]:
+def _predictions(phenotype: Phenotype, task: Classification) -> tuple[Tensor, Tensor, Tensor]:
     """Labels, predicted classes and losses of the test images, each (N,), on the CPU."""
-    phenotype = experiment.phenotype.eval()
     found: list[tuple[Tensor, ...]] = []
     with torch.inference_mode():
-        for images, labels in experiment.batches("test"):
+        for images, labels in task.in_order("test"):
             logits = phenotype(images)
             losses = F.cross_entropy(logits, labels, reduction="none")
             found.append((labels.cpu(), logits.argmax(1).cpu(), losses.float().cpu()))

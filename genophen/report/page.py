@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from jinja2 import PackageLoader, StrictUndefined
 
 from genophen import __version__
 from genophen.compare.predictions import Places
+from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import Collection, ReportGroup, ReportRun, read_collection, reason_of
@@ -25,7 +27,7 @@ from genophen.report.pareto import draw_pareto
 from genophen.report.svg import COLOURS, colour, key
 from genophen.storage.files import write_file, writing
 from genophen.storage.records import UsedPlugin
-from genophen.training.experiment import Notify
+from genophen.training.preparing import Notify
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
 _MAX_KERNELS = 4
@@ -98,15 +100,19 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     facts: dict[str, Any] = {
         "collection": collection,
+        "measure": collection.measure,
         "version": __version__,
         "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
         "refresh": wishes.refresh,
         "statuses": Counter(run.status for run in collection.runs).most_common(),
         "best": best,
-        "ranking": sorted((g for g in groups if g.ranked), key=lambda g: -(g.test_accuracy or 0.0)),
-        "any_published": any(group.published.test_accuracy is not None for group in groups),
-        "pareto": draw_pareto(groups),
-        "curves": draw_curves(groups),
+        "ranking": sorted(
+            (g for g in groups if g.ranked),
+            key=lambda g: -(-math.inf if g.test_score is None else g.test_score),
+        ),
+        "any_published": any(group.published.score is not None for group in groups),
+        "pareto": draw_pareto(groups, collection.measure),
+        "curves": draw_curves(groups, collection.measure),
         "together": len(drawn) <= MAX_TOGETHER,
         "legend": [(g.name, f"{colour(i)} d{i % COLOURS}") for i, g in enumerate(drawn)],
         "ranked": [(group, run) for group, run in runs if run.ranked],
@@ -126,7 +132,7 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         members = _best_of_each_genotype(runs, best)
         facts["kernels"] = _part(lambda: _kernels(members, plugins))
         facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
-        if wishes.images:
+        if wishes.images and issubclass(plugins.get("task", best.run.task).cls, Classification):
             notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, wishes.places)))
     facts["contents"] = _contents(facts)
@@ -137,7 +143,7 @@ def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Anchor and name of each section that the page has."""
     sections = [
         ("results", "Results", True),
-        ("parameters", "Accuracy against parameters", facts["pareto"]),
+        ("parameters", f"{facts['measure'].title.capitalize()} against parameters", facts["pareto"]),
         ("curves", "Learning curves", facts["curves"]),
         ("kernels", "Kernels", facts["kernels"]),
         ("embeddings", "Embeddings", facts["embeddings"]),
@@ -160,7 +166,7 @@ def _part(make: Callable[[], Part]) -> Part:
 def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Member]:
     """Of each genotype that writes into the architecture of the best run, the run that did best."""
     chosen: dict[str, Member] = {}
-    for group, run in sorted(runs, key=lambda member: -member[1].validation_accuracy):
+    for group, run in sorted(runs, key=lambda member: -member[1].validation_score):
         result = run.result
         if (
             run.ranked

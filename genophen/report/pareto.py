@@ -1,4 +1,4 @@
-"""Test accuracy against kernel parameters, with the Pareto front: the groups that no other one beats."""
+"""Test scores against kernel parameters, with the Pareto front: the groups that no other one beats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from genophen.report.axes import accuracy_axis, log_axis
+from genophen.contracts.measure import Measure
+from genophen.report.axes import log_axis, score_axis
 from genophen.report.collection import ReportGroup
 from genophen.report.svg import Chart, Frame, shortened
 
@@ -22,20 +23,20 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Point:
-    """A group: its kernel parameters, and the mean test accuracy over its seeds."""
+    """A group: its kernel parameters, and the mean test score over its seeds."""
 
     name: str
     kernel: int
-    accuracy: float
+    score: float
     spread: float
     direct: bool
 
     def beats(self, other: Point) -> bool:
-        """Whether it has no more parameters, is no less accurate, and differs in one of them."""
+        """Whether it has no more parameters, scores no less, and differs in one of them."""
         return (
             self.kernel <= other.kernel
-            and self.accuracy >= other.accuracy
-            and (self.kernel, self.accuracy) != (other.kernel, other.accuracy)
+            and self.score >= other.score
+            and (self.kernel, self.score) != (other.kernel, other.score)
         )
 
 
@@ -45,12 +46,12 @@ def points_of(groups: Sequence[ReportGroup]) -> list[Point]:
         Point(
             group.name,
             group.result.parameters.kernel,
-            group.test_accuracy,
+            group.test_score,
             group.spread or 0.0,
             group.result.genotype == "direct",
         )
         for group in groups
-        if group.result is not None and group.test_accuracy is not None and group.result.parameters.kernel
+        if group.result is not None and group.test_score is not None and group.result.parameters.kernel
     ]
 
 
@@ -60,51 +61,51 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
     return sorted(front, key=lambda point: point.kernel)
 
 
-def draw_pareto(groups: Sequence[ReportGroup]) -> Markup | None:
+def draw_pareto(groups: Sequence[ReportGroup], measure: Measure) -> Markup | None:
     """The picture; None where fewer than two groups have a result."""
     points = points_of(groups)
     if len(points) < 2:
         return None
     published = [
-        (group.name, group.published.kernel_parameters, group.published.test_accuracy)
+        (group.name, group.published.kernel_parameters, group.published.score)
         for group in groups
-        if group.published.kernel_parameters and group.published.test_accuracy
+        if group.published.kernel_parameters and group.published.score is not None
     ]
     front = pareto_front(points)
     counts = [point.kernel for point in points] + [count for _, count, _ in published]
-    accuracies = [point.accuracy + sign * point.spread for point in points for sign in (-1, 1)]
-    accuracies += [accuracy for _, _, accuracy in published]
+    scores = [point.score + sign * point.spread for point in points for sign in (-1, 1)]
+    scores += [score for _, _, score in published]
     x = log_axis("kernel parameters", counts, margin=0.08)
-    chart = Chart(x, accuracy_axis("test accuracy", [min(a, 1.0) for a in accuracies]), _FRAME)
+    chart = Chart(x, score_axis(f"test {measure.title}", scores, measure), _FRAME)
     chart.line(_stairs(front, x.high), "line front")
-    for name, count, accuracy in published:
-        chart.mark(count, accuracy, "cross", "mark published", f"{name}, published: {accuracy:.2%}")
+    for name, count, score in published:
+        chart.mark(count, score, "cross", "mark published", f"{name}, published: {measure.shown(score)}")
     for point in points:
         spread = [
-            (point.kernel, point.accuracy - point.spread),
-            (point.kernel, point.accuracy + point.spread),
+            (point.kernel, point.score - point.spread),
+            (point.kernel, point.score + point.spread),
         ]
         style, shape = ("c1", "square") if point.direct else ("c0", "circle")
         if point.spread:
             chart.line(spread, f"line bar {style}")
-        title = f"{point.name}: {point.accuracy:.2%} with {point.kernel:,} kernel parameters"
-        chart.mark(point.kernel, point.accuracy, shape, f"mark {style}", title)
-    _write_names(chart, [*front, *sorted(points, key=lambda point: -point.accuracy)])
-    return chart.render(_described(points, front))
+        title = f"{point.name}: {measure.shown(point.score)} with {point.kernel:,} kernel parameters"
+        chart.mark(point.kernel, point.score, shape, f"mark {style}", title)
+    _write_names(chart, [*front, *sorted(points, key=lambda point: -point.score)])
+    return chart.render(_described(points, front, measure))
 
 
 def _stairs(front: Sequence[Point], end: float) -> list[tuple[float, float]]:
-    """The best accuracy that is had from each number of parameters on."""
+    """The best score that is had from each number of parameters on."""
     ends = [point.kernel for point in front[1:]] + [end]
     corners = []
     for point, until in zip(front, ends, strict=True):
-        corners += [(point.kernel, point.accuracy), (until, point.accuracy)]
+        corners += [(point.kernel, point.score), (until, point.score)]
     return corners
 
 
 def _write_names(chart: Chart, points: Sequence[Point]) -> None:
     """Names beside the points, as many as there is room for: those of the first points before the others."""
-    places = {point: chart.at(point.kernel, point.accuracy) for point in points}
+    places = {point: chart.at(point.kernel, point.score) for point in points}
     taken: list[Box] = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in places.values()]
     for point, (x, y) in places.items():
         width = _LETTER_WIDTH * len(shortened(point.name))
@@ -124,9 +125,9 @@ def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _described(points: Sequence[Point], front: Sequence[Point]) -> str:
-    best = "; ".join(f"{point.name}: {point.accuracy:.2%} with {point.kernel:,}" for point in front)
+def _described(points: Sequence[Point], front: Sequence[Point], measure: Measure) -> str:
+    best = "; ".join(f"{point.name}: {measure.shown(point.score)} with {point.kernel:,}" for point in front)
     return (
-        f"Test accuracy against kernel parameters of {len(points)} groups. "
+        f"Test {measure.title} against kernel parameters of {len(points)} groups. "
         f"On the Pareto front, from few parameters to many: {best}."
     )

@@ -12,7 +12,7 @@ from genophen.plugins.registry import Plugins
 from genophen.report.page import Wishes, write_report
 from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import is_locked
-from genophen.training.experiment import Notify
+from genophen.training.preparing import Notify
 from genophen.training.signals import StopSignal
 
 #: Seconds between two looks at the folders, and between two reloads of the page.

@@ -9,12 +9,22 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from genophen.contracts.measure import Measure
 from genophen.storage.guard import GuardedPath
+from genophen.storage.older import environment_of_today, line_of_today, result_of_today, row_of_today
 
 Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -33,15 +43,40 @@ class Parameters(Counts):
     searched: Count
 
 
-class _Measured(Record):
-    test_accuracy: Fraction | None
-    validation_accuracy: Fraction | None
+class Measured(Record):
+    """What scores are called (see `Measure`)."""
+
+    measure: str
+    percent: bool
+    negated: bool
+
+    def how(self) -> Measure:
+        """The measure, with how its scores are written."""
+        return Measure(self.measure, self.percent, self.negated)
+
+
+class _Scored(Measured):
+    test_score: float | None
+    validation_score: float | None
+    task: str
     best_round: Count | None
     rounds: Count
     wall_seconds: Seconds
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, values: Any) -> Any:
+        return result_of_today(values)
 
-class Result(_Measured):
+    @field_validator("test_score", "validation_score")
+    @classmethod
+    def _fractions_are_between_0_and_1(cls, score: float | None, info: ValidationInfo) -> float | None:
+        if score is not None and info.data.get("percent") and not 0 <= score <= 1:
+            raise ValueError("between 0 and 1, as a fraction is")
+        return score
+
+
+class Result(_Scored):
     """`result.json`."""
 
     status: Literal["completed", "stopped-early", "interrupted", "diverged"]
@@ -79,24 +114,39 @@ class UsedPlugin(Record):
     version: str | None = None
 
 
+class TaskRecord(Measured):
+    name: str
+
+
 class Environment(Record):
     """`environment.json`."""
 
     packages: dict[str, str | None]
     machine: Machine
     git_commit: str | None
+    task: TaskRecord
     dataset: DatasetRecord
     plugins: list[UsedPlugin]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, values: Any) -> Any:
+        return environment_of_today(values)
 
 
 class MetricsRow(Record):
     """A row of `metrics.jsonl`."""
 
     round: Count
-    validation_accuracy: Fraction
+    validation_score: float | None
     sample_evaluations: Count
     train_loss: float | None = None
     validation_loss: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_today(cls, values: Any) -> Any:
+        return row_of_today(values)
 
 
 class TimingsRow(Record):
@@ -106,7 +156,7 @@ class TimingsRow(Record):
     seconds: Seconds
 
 
-class Trial(_Measured):
+class Trial(_Scored):
     """What a sweep's table keeps of one trial."""
 
     seed: Count
@@ -114,14 +164,14 @@ class Trial(_Measured):
     parameters: Counts
 
 
-class Line(Record):
+class Line(Measured):
     """A line of a sweep's table."""
 
     model: str
-    test_accuracy_mean: float | None
-    test_accuracy_std: float | None
+    test_score_mean: float | None
+    test_score_std: float | None
     kernel_parameters: Count | None
-    reported_test_accuracy: float | None
+    reported_test_score: float | None
     reported_kernel_parameters: Count | None
     trials: list[Trial] = []
 
@@ -133,17 +183,17 @@ def read_json(file: GuardedPath) -> Any:
 
 def read_result(file: GuardedPath) -> dict[str, Any]:
     """A run's `result.json`."""
-    return _checked(Result, file)
+    return _checked(Result, result_of_today(read_json(file)))
 
 
 def read_environment(file: GuardedPath) -> dict[str, Any]:
     """A run's `environment.json`."""
-    return _checked(Environment, file)
+    return _checked(Environment, environment_of_today(read_json(file)))
 
 
 def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
     """The rows of a run's `metrics.jsonl` or `timings.jsonl`."""
-    rows = [_parsed(line) for line in file.read_bytes().splitlines()]
+    rows = [row_of_today(_parsed(line)) for line in file.read_bytes().splitlines()]
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict) or not isinstance(row.get("round"), int):
             raise ValueError(f"line {number} is no row of a round")
@@ -152,7 +202,8 @@ def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
 
 def read_table(file: GuardedPath) -> list[dict[str, Any]]:
     """The lines of a sweep's table."""
-    return _checked(list[Line], file)
+    lines = read_json(file)
+    return _checked(list[Line], [*map(line_of_today, lines)] if isinstance(lines, list) else lines)
 
 
 def _parsed(content: bytes) -> Any:
@@ -162,8 +213,7 @@ def _parsed(content: bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def _checked(kind: Any, file: GuardedPath) -> Any:
-    value = read_json(file)
+def _checked(kind: Any, value: Any) -> Any:
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

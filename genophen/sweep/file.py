@@ -45,8 +45,14 @@ class Published(Options):
     """What others measured for a row."""
 
     test_accuracy: float | None = Field(None, ge=0, le=1, description="a fraction")
+    test_score: float | None = Field(None, description="the same of other tasks, in the task's measure")
     kernel_parameters: int | None = Field(None, ge=0, description="as printed there")
     erratum: str | None = Field(None, description="what is wrong with the printed numbers")
+
+    @property
+    def score(self) -> float | None:
+        """In the task's measure, whichever way it was given."""
+        return self.test_accuracy if self.test_score is None else self.test_score
 
 
 @dataclass(frozen=True)

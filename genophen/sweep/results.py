@@ -10,6 +10,7 @@ from typing import Any
 from genophen.errors import ConfigError, DamagedError
 from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
+from genophen.storage.older import settings_of_today
 from genophen.storage.records import read_environment, read_table
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.sweep import Trial
@@ -42,7 +43,8 @@ def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Tri
         for record in line.get("trials", []):
             now = planned.get((line["model"], record["seed"]), {})
             # Settings that have been added to genophen since are at their defaults in both.
-            different = [key for key, value in record["settings"].items() if now.get(key) != value]
+            then = settings_of_today(record["settings"])
+            different = [key for key, value in then.items() if now.get(key) != value]
             if different:
                 raise ConfigError(
                     f"cannot add to the results {path}",
@@ -90,7 +92,7 @@ def _provenance(trials: Sequence[Trial], command: str) -> str:
             lines.append(f"- {name}: {', '.join(dict.fromkeys(map(str, found)))}")
     note = (
         "Test images are looked at once, with the weights of the best round on the validation images. "
-        "Accuracies are means over seeds; the JSON file beside this one has each seed by itself."
+        "Scores are means over seeds; the JSON file beside this one has each seed by itself."
     )
     return "\n".join([*lines, "", note]) + "\n"
 

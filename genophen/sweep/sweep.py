@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genophen.config.config import Config, PluginLookup, differences, resolve_config
+from genophen.config.config import Config, PluginLookup, resolve_config
+from genophen.config.differences import differences
 from genophen.config.toml import read_toml, write_toml
 from genophen.contracts.executor import Executor, Job, Outcome
+from genophen.contracts.measure import Measure
+from genophen.contracts.task import Task
 from genophen.errors import ConfigError, DamagedError, listed, unknown_name
 from genophen.plugins.loading import load_plugins
 from genophen.storage.files import canonical_json, writing
@@ -34,6 +37,8 @@ class Trial:
     seed: int
     config: Config
     directory: Path
+    #: What its scores are called.
+    measure: Measure
 
     def result(self) -> dict[str, Any] | None:
         """The trial's `result.json` once it is over; None before."""
@@ -65,7 +70,8 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
             for seed in row.seeds:
                 tables = merged(_for_seed(row.tables, seed), {"training": {"seed": seed}})
                 config = resolve_config(tables, plugins, f"of row {row.name!r}")
-                trials.append(Trial(row, seed, config, trial_directory(out, row.trial_name(seed))))
+                folder = trial_directory(out, row.trial_name(seed))
+                trials.append(Trial(row, seed, config, folder, _measure(config, plugins)))
         except ConfigError as error:
             problems += [replace(problem, key=f"{row.name}: {problem.key}") for problem in error.problems]
     if problems:
@@ -74,6 +80,12 @@ def plan(sweep: Sweep, out: Path, plugins: PluginLookup) -> list[Trial]:
     if twice := {place.name for place in places if places.count(place) > 1}:
         raise ConfigError("cannot plan the sweep", found=f"two trials would share {', '.join(sorted(twice))}")
     return trials
+
+
+def _measure(config: Config, plugins: PluginLookup) -> Measure:
+    with plugins.blame("task", config.task.name):
+        task: Task = plugins.get("task", config.task.name).cls(config.task.options)
+        return task.measured()
 
 
 def select(trials: Sequence[Trial], only: Sequence[str] = (), seeds: Sequence[int] = ()) -> list[Trial]:

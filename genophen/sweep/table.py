@@ -8,22 +8,23 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genophen.contracts.measure import Measure
 from genophen.errors import one_line
 from genophen.storage.records import read_environment
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.file import Row
 from genophen.sweep.sweep import Trial
 
-#: Key in JSON and CSV, heading, and how a value is shown.
-COLUMNS: list[tuple[str, str]] = [
+#: Key in a line, and heading; `{}` is what the lines are measured by.
+_COLUMNS: list[tuple[str, str]] = [
     ("model", "Model"),
-    ("test_accuracy_mean", "Test accuracy"),
-    ("test_accuracy_std", "Std"),
+    ("test_score_mean", "Test {}"),
+    ("test_score_std", "Std"),
     ("seeds", "Seeds"),
     ("kernel_parameters", "Kernel parameters"),
     ("total_parameters", "Total parameters"),
     ("seconds_mean", "Seconds"),
-    ("reported_test_accuracy", "Published"),
+    ("reported_test_score", "Published"),
     ("reported_kernel_parameters", "Published kernel parameters"),
     ("status", "Status"),
 ]
@@ -59,36 +60,48 @@ def _line(
         result = trial.result()
         if trial.directory.name in failures:
             problems[trial.seed] = failures[trial.directory.name]
-        elif result is not None and result["test_accuracy"] is None:
+        elif result is not None and result["test_score"] is None:
             problems[trial.seed] = str(result["status"])
         elif result is not None:
             records[trial.seed] = _record(trial, result)
         elif failure := trial.failure():
             problems[trial.seed] = failure
     done = [records[seed] for seed in sorted(records)]
-    accuracies = [record["test_accuracy"] for record in done]
-    return {
+    scores = [record["test_score"] for record in done]
+    measure = trials[0].measure
+    line = {
         "model": row.name,
-        "test_accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
-        "test_accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
+        "task": trials[0].config.task.name,
+        **measure.as_record(),
+        "test_score_mean": statistics.fmean(scores) if scores else None,
+        "test_score_std": statistics.stdev(scores) if len(scores) > 1 else None,
         "seeds": [record["seed"] for record in done],
         "kernel_parameters": done[0]["parameters"]["kernel"] if done else None,
         "total_parameters": done[0]["parameters"]["total"] if done else None,
         "seconds_mean": statistics.fmean(record["wall_seconds"] for record in done) if done else None,
-        "reported_test_accuracy": row.published.test_accuracy,
+        "reported_test_score": row.published.score,
         "reported_kernel_parameters": row.published.kernel_parameters,
         "erratum": row.published.erratum,
         "status": _status(len(done), len(row.seeds), problems),
         "problems": {str(seed): text for seed, text in sorted(problems.items())},
         "trials": done,
     }
+    return line | {
+        f"test_{measure.key}_mean": measure.own(line["test_score_mean"]),
+        f"test_{measure.key}_std": line["test_score_std"],
+        f"reported_test_{measure.key}": measure.own(row.published.score),
+    }
 
 
 def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
     """What a table keeps of one trial."""
     keys = (
-        "test_accuracy",
-        "validation_accuracy",
+        "task",
+        *trial.measure.as_record(),
+        "test_score",
+        "validation_score",
+        f"test_{trial.measure.key}",
+        f"validation_{trial.measure.key}",
         "best_round",
         "rounds",
         "parameters",
@@ -123,12 +136,13 @@ def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:
     return "done" if done == planned else f"{done} of {planned} done"
 
 
-def shown(key: str, value: Any) -> str:
-    """A value as text: fractions as percentages, counts with separators, nothing for None."""
+def shown(line: Mapping[str, Any], key: str) -> str:
+    """A value of a line as text: scores as their measure writes them, counts with separators, no None."""
+    value = line[key]
     if value is None:
         return ""
-    if "accuracy" in key:
-        return f"{value:.2%}"
+    if "score" in key:
+        return Measure.of(line).shown(value)
     if key == "seconds_mean":
         return f"{value:,.0f}"
     if isinstance(value, list):
@@ -136,10 +150,21 @@ def shown(key: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else one_line(str(value))
 
 
+def _headings(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    title = common_measure(lines).title
+    return [heading.format(title) for _, heading in _COLUMNS]
+
+
+def common_measure(lines: Sequence[Mapping[str, Any]]) -> Measure:
+    """What all lines are measured by; where they differ, one that is called `score`."""
+    measures = {Measure.of(line) for line in lines}
+    return measures.pop() if len(measures) == 1 else Measure("score")
+
+
 def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     """The table in Markdown, with a note under it for each erratum."""
-    head = [f"| {' | '.join(title for _, title in COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    body = [f"| {' | '.join(_cell(line, key) for key, _ in COLUMNS)} |" for line in lines]
+    head = [f"| {' | '.join(_headings(lines))} |", f"|{'---|' * len(_COLUMNS)}"]
+    body = [f"| {' | '.join(_cell(line, key) for key, _ in _COLUMNS)} |" for line in lines]
     errata = [f"\\* {line['model']}: {line['erratum']}." for line in lines if line["erratum"]]
     notes = "".join(f"\n{erratum}\n" for erratum in errata)
     return "\n".join([*head, *body]) + "\n" + notes
@@ -147,15 +172,12 @@ def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(line: Mapping[str, Any], key: str) -> str:
     mark = "\\*" if key == "reported_kernel_parameters" and line["erratum"] else ""
-    return shown(key, line[key]).replace("|", "\\|") + mark
+    return shown(line, key).replace("|", "\\|") + mark
 
 
 def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
     """The table in aligned columns."""
-    cells = [[title for _, title in COLUMNS]] + [
-        [shown(key, line[key]) for key, _ in COLUMNS] for line in lines
-    ]
-    return aligned(cells)
+    return aligned([_headings(lines), *([shown(line, key) for key, _ in _COLUMNS] for line in lines)])
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:
@@ -167,12 +189,12 @@ def aligned(cells: Sequence[Sequence[str]]) -> str:
 
 
 def as_csv(lines: Sequence[Mapping[str, Any]]) -> str:
-    """The table as CSV, numbers unrounded."""
+    """The table as CSV, numbers unrounded, scores under their measure's own name."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([key for key, _ in COLUMNS])
+    own = common_measure(lines).key
+    keys = [key.replace("score", own) for key, _ in _COLUMNS]
+    writer.writerow(keys)
     for line in lines:
-        writer.writerow(
-            [" ".join(map(str, v)) if isinstance(v := line[key], list) else v for key, _ in COLUMNS]
-        )
+        writer.writerow([" ".join(map(str, v)) if isinstance(v := line[key], list) else v for key in keys])
     return out.getvalue()

@@ -7,12 +7,14 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from genophen.contracts.architecture import Architecture, build_network, check_description
+from genophen.contracts.architecture import Architecture, build_network, check_patterns, check_shapes
 from genophen.contracts.options import Options
 from genophen.phenotype.phenotype import Phenotype, compile_phenotype
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 
+#: What a task might have, for an architecture that leaves it open.
+_INPUT_SHAPE, _NUM_OUTPUTS = (1, 8, 8), 3
 _NO_ARGUMENTS = "settings are fields of a nested class Options, read as self.options.NAME"
 
 
@@ -22,6 +24,10 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
         check_class("architecture", cls)
     with findings.needed("it can be made without settings"):
         architecture = cls(default_options(cls, options))
+    with findings.needed("input_shape and num_outputs can be used"):
+        check_shapes(architecture)
+        architecture.fill_in(_INPUT_SHAPE, _NUM_OUTPUTS)
+        input_shape, num_outputs = architecture.shapes()
     with findings.needed("build() gives a module"):
         check_call(architecture.build, _NO_ARGUMENTS)
         network = build_network(architecture, seed=0)
@@ -29,11 +35,11 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
         require(
             isinstance(network, nn.Module), f"build() returned {kind}, not an nn.Module: return the network"
         )
-    with findings.needed("input_shape, num_classes and expressed() can be used"):
+    with findings.needed("expressed() gives patterns"):
         check_call(architecture.expressed, _NO_ARGUMENTS)
         patterns = architecture.expressed()
-        check_description(architecture, patterns)
-        images = torch.randn(2, *architecture.input_shape, generator=torch.Generator().manual_seed(0))
+        check_patterns(patterns)
+        images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
     with findings.check("two builds with one seed are equal"):
         _check_builds(network, build_network(architecture, seed=0))
     if architecture.readout is not None:
@@ -41,9 +47,9 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
             _check_readout(network, architecture.readout)
     with findings.needed("expressed() names weights that a genotype can write"):
         phenotype = compile_phenotype(network, patterns, CopyGenotype)
-    with findings.needed(f"two images give logits (2, {architecture.num_classes})"):
+    with findings.needed(f"two inputs give outputs (2, {num_outputs})"):
         state = copy.deepcopy(network.state_dict())
-        logits = _logits(network, images, architecture)
+        logits = _logits(network, images, num_outputs)
     with findings.check("a call leaves the network and its images as they were"):
         _check_calls(network, images, logits, state)
     with findings.check("an image's logits are the same in any batch"):
@@ -78,22 +84,22 @@ def _check_readout(network: nn.Module, readout: str) -> None:
     )
 
 
-def _logits(network: nn.Module, images: Tensor, architecture: Architecture) -> Tensor:
-    classes = architecture.num_classes
+def _logits(network: nn.Module, images: Tensor, num_outputs: int) -> Tensor:
     try:
         with torch.no_grad():
             logits = network.eval()(images.clone())
     except RuntimeError as error:
         shape = tuple(images.shape[1:])
-        error.args = (f"{error}; input_shape is {shape}: (channels, height, width) of what forward() takes",)
+        advice = "what forward() takes, without the batch; an image is (channels, height, width)"
+        error.args = (f"{error}; input_shape is {shape}: give {advice}",)
         raise
     found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    advice = f"; let the last layer have {classes} outputs"
+    advice = f"; let the last layer have {num_outputs} outputs"
     if isinstance(logits, Tensor) and logits.dim() == 2 and len(logits) == 2:
-        advice += f", or set num_classes = {logits.shape[1]}"
+        advice += f", or set num_outputs = {logits.shape[1]}"
     require(
-        found == (2, classes),
-        f"two images gave {found}: the contract wants logits (2, {classes}){advice}",
+        found == (2, num_outputs),
+        f"two inputs gave {found}: the contract wants outputs (2, {num_outputs}){advice}",
     )
     assert isinstance(logits, Tensor)
     require(bool(logits.isfinite().all()), "the logits are not finite: look at initial values and divisions")

@@ -12,12 +12,10 @@ import torch
 from torch import nn
 
 from genophen.config.settings import TrainingSettings
-from genophen.contracts.dataset import Data, Split
 from genophen.contracts.genotype import Genotype
 from genophen.contracts.optimizer import Context, Metrics, Optimizer
 from genophen.contracts.options import Options
-from genophen.data.augmentation import Augmentation
-from genophen.data.batches import EvaluationBatches, Normalization, TrainBatches
+from genophen.data.classification import Classification
 from genophen.errors import PluginError
 from genophen.phenotype.phenotype import Phenotype, compile_phenotype
 from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
@@ -26,6 +24,7 @@ from genophen.storage.packing import pack, unpack
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 from genophen.testing.genotype import equal
+from genophen.testing.small_data import small_context
 
 
 def examine_optimizer(findings: Findings, cls: type[Optimizer], options: Options | None = None) -> None:
@@ -91,9 +90,9 @@ class OptimizerTrial:
     def __init__(
         self, cls: type[Optimizer], options: Options | None = None, genotype: type[Genotype] = CopyGenotype
     ) -> None:
-        draws = torch.Generator().manual_seed(0)
-        images = torch.randint(0, 256, (64, 1, 8, 8), dtype=torch.uint8, generator=draws)
-        labels = torch.randint(0, 3, (64,), generator=draws)
+        training = TrainingSettings(rounds=2, batch_size=16)
+        self.task = Classification()
+        self.task.setup(small_context(training))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             network = nn.Sequential(
@@ -107,21 +106,17 @@ class OptimizerTrial:
         self.phenotype: Phenotype = compile_phenotype(network, ["0.weight"], genotype)
         # As runs on a CPU have it: state that follows a tensor's memory format must keep it.
         self.phenotype.to(memory_format=torch.channels_last)
-        normalization = Normalization(torch.full((1, 1, 1), 128.0), torch.full((1, 1, 1), 64.0))
-        split = Split(images, labels)
-        self.batches = TrainBatches(split, normalization, (1, 8, 8), 16, Augmentation(padding=1), draws)
         self.generator = torch.Generator().manual_seed(1)
         self._global_state = torch.Generator().manual_seed(2).get_state()
         self.optimizer = cls(options)
         self.context = Context(
             phenotype=self.phenotype,
-            batches=self.batches,
-            train_images=EvaluationBatches(split, normalization, (1, 8, 8), 16),
+            task=self.task,
             readout=None,
-            data=Data(split, split, ("a", "b", "c"), validation=split),
-            training=TrainingSettings(rounds=2, batch_size=16),
+            training=training,
             total_rounds=2,
             generator=self.generator,
+            optimizer=cls.name,
         )
         self.optimizer.setup(self.context)
 
@@ -135,7 +130,7 @@ class OptimizerTrial:
     def state(self) -> dict[str, Any]:
         return {
             "phenotype": self.phenotype.state_dict(),
-            "batches": self.batches.state_dict(),
+            "task": self.task.state_dict(),
             "generator": self.generator.get_state(),
             "global": self._global_state,
             "optimizer": self.optimizer.state_dict(),
@@ -143,7 +138,7 @@ class OptimizerTrial:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.phenotype.load_state_dict(state["phenotype"])
-        self.batches.load_state_dict(state["batches"])
+        self.task.load_state_dict(state["task"])
         self.generator.set_state(state["generator"])
         self._global_state = state["global"]
         self.optimizer.load_state_dict(state["optimizer"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from genophen.contracts.measure import ACCURACY
 from genophen.contracts.reporter import Reporter, RunInfo
 from genophen.testing.findings import Findings, check_call, check_class
 
@@ -15,6 +16,7 @@ _ROWS: list[dict[str, Any]] = [
         "round": number,
         "train_loss": 2.0 / number if number else None,
         "validation_loss": 1.5,
+        "validation_score": 0.25 * (number + 1),
         "validation_accuracy": 0.25 * (number + 1),
         "learning_rate": 0.004 if number else None,
         "sample_evaluations": 300 * number,
@@ -32,6 +34,10 @@ _RESULT: dict[str, Any] = {
     "seed": 0,
     "rounds": 2,
     "best_round": 2,
+    "task": "classification",
+    **ACCURACY.as_record(),
+    "validation_score": 0.75,
+    "test_score": 0.5,
     "validation_accuracy": 0.75,
     "test_accuracy": 0.5,
     "parameters": {"total": 30, "kernel": 20, "embedding": 4, "generator": 16, "direct": 10, "searched": 30},

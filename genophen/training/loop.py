@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import torch
 
 from genophen.contracts.optimizer import Context, Metrics, Optimizer
 from genophen.contracts.reporter import Reporter, RunInfo
+from genophen.contracts.task import Scores
 from genophen.errors import PluginError, one_line
+from genophen.plugins.isolation import comes_from
 from genophen.storage.rundir import RunDirectory, load_state
-from genophen.training.experiment import Evaluation, Experiment
+from genophen.training.experiment import Experiment
 from genophen.training.progress import not_finite
 from genophen.training.seeds import derive_seed, seed_global_generators
 from genophen.training.signals import StopSignal
@@ -29,23 +31,21 @@ class Loop:
     def __init__(self, experiment: Experiment, run: RunDirectory, reporters: Sequence[Reporter]) -> None:
         self.experiment, self.run_directory, self.reporters = experiment, run, reporters
         self.config, self.phenotype = experiment.config, experiment.phenotype
+        self.measure = experiment.task.measured()
         training = self.config.training
         seed_global_generators(training.seed)
         plugin = experiment.plugins.get("optimizer", self.config.optimizer.name)
-        self.blame = partial(experiment.plugins.blame, "optimizer", plugin.name)
         generator = torch.Generator().manual_seed(derive_seed(training.seed, "optimizer"))
-        batches = experiment.train_batches()
         context = Context(
             phenotype=self.phenotype,
-            batches=batches,
-            train_images=experiment.batches("train"),
-            data=experiment.data,
+            task=experiment.task,
             readout=experiment.architecture.readout,
             training=training,
             total_rounds=training.rounds,
             generator=generator,
+            optimizer=plugin.name,
         )
-        with self.blame():
+        with self.blame("optimizer"):
             self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
             self.optimizer.setup(context)
         self.state = TrainingState(
@@ -53,8 +53,9 @@ class Loop:
             config=self.config,
             phenotype=self.phenotype,
             optimizer=self.optimizer,
-            batches=batches,
             generator=generator,
+            task=experiment.task,
+            task_generator=experiment.generator,
             blame=self.blame,
         )
         self.progress = self.state.progress
@@ -66,22 +67,37 @@ class Loop:
                 allowed="a whole number from 1, set by setup()",
             )
 
+    def blame(self, kind: str) -> AbstractContextManager[None]:
+        """Puts an exception down to the run's plugin of that kind."""
+        return self.experiment.plugins.blame(kind, self.config.choices()[kind].name)
+
+    @contextmanager
+    def _blame_for_step(self) -> Iterator[None]:
+        """Puts an exception down to the optimizer, or to the task where it came from the task's own code."""
+        try:
+            yield
+        except BaseException as error:
+            with self.blame("task" if comes_from(error, type(self.experiment.task)) else "optimizer"):
+                raise
+
     def info(self) -> RunInfo:
-        splits = ("train", "validation", "test")
         return RunInfo(
             directory=self.run_directory.path,
             architecture=self.config.architecture.name,
             genotype=self.config.genotype.name,
             optimizer=self.config.optimizer.name,
-            dataset=self.config.dataset.name,
+            dataset=self.config.source,
+            task=self.config.task.name,
+            measure=self.measure,
             device=str(self.experiment.device),
             total_rounds=self.config.training.rounds,
             steps_per_round=self.optimizer.steps_per_round,
             parameters=self.parameters(),
-            images={name: len(self.experiment.split(name)) for name in splits},
+            images=self.experiment.task.sizes(),
+            inputs=self.experiment.task.inputs,
             rounds_done=max(0, self.progress.round),
             steps_done=len(self.progress.losses),
-            best_accuracy=self.progress.best.accuracy if self.progress.best_round >= 0 else None,
+            best_score=self.progress.best_score,
         )
 
     def parameters(self) -> dict[str, int]:
@@ -154,7 +170,7 @@ class Loop:
 
     def _step(self) -> None:
         progress = self.progress
-        with self.blame():
+        with self._blame_for_step():
             progress.last = self._checked(self.optimizer.step())
         loss = progress.last.train_loss
         progress.losses.append(loss.detach() if isinstance(loss, torch.Tensor) else loss)
@@ -181,19 +197,18 @@ class Loop:
         progress, run = self.progress, self.run_directory
         progress.round += 1
         train_seconds = time.monotonic() - progress.round_started if progress.losses else 0.0
-        with self.blame():
+        with self.blame("optimizer"):
             self.optimizer.finish_round()
         problem = not_finite(self.phenotype, progress.losses)
         validation = self.experiment.evaluate("validation")
         row = self._row(validation)
         run.append(run.metrics, row)
         always = self.config.training.keep == "last"
-        if problem or not math.isfinite(validation.loss):
-            progress.stop("diverged", problem or f"the validation loss is {validation.loss}")
+        if problem := problem or self._not_finite(validation):
+            progress.stop("diverged", problem)
         elif not progress.note_best(validation, self.phenotype, always=always) and self._out_of_patience():
-            progress.stop(
-                "stopped-early", f"no better validation accuracy in {self.config.training.patience} rounds"
-            )
+            rounds = self.config.training.patience
+            progress.stop("stopped-early", f"no better validation {self.measure.name} in {rounds} rounds")
         seconds = time.monotonic() - progress.round_started
         timing = {
             "round": progress.round,
@@ -207,12 +222,17 @@ class Loop:
         if progress.status != "diverged" and self.state.due():
             self._save()
 
+    def _not_finite(self, scores: Scores) -> str:
+        """Which of a validation's numbers is not finite; empty where none is."""
+        named = {"loss": 0.0 if scores.loss is None else scores.loss, self.measure.name: scores.value}
+        return next((f"the validation {k} is {v}" for k, v in named.items() if not math.isfinite(v)), "")
+
     def _out_of_patience(self) -> bool:
         patience, progress = self.config.training.patience, self.progress
         waited = progress.round - progress.best_round
         return 0 < patience <= waited and not self.optimizer.needs_all_rounds
 
-    def _row(self, validation: Evaluation) -> dict[str, Any]:
+    def _row(self, validation: Scores) -> dict[str, Any]:
         """A row of `metrics.jsonl`; numbers that are not finite become null."""
         progress = self.progress
         train_loss = learning_rate = None
@@ -225,19 +245,21 @@ class Loop:
             "round": progress.round,
             "train_loss": _finite(train_loss),
             "validation_loss": _finite(validation.loss),
-            "validation_accuracy": validation.accuracy,
+            "validation_score": _finite(validation.value),
+            f"validation_{self.measure.key}": _finite(self.measure.own(validation.value)),
             "learning_rate": _finite(learning_rate),
             "sample_evaluations": self.phenotype.samples.sample_evaluations,
         }
+        extras |= {f"validation_{name}": value for name, value in validation.extras.items()}
         return row | {name: _finite(value) for name, value in extras.items() if name not in row}
 
     def result(self) -> dict[str, Any]:
         """What `result.json` says; measures the test images where the run came to its end."""
-        progress, test_accuracy = self.progress, None
+        progress, measure, test_score = self.progress, self.measure, None
         if progress.status in ("completed", "stopped-early"):
             tensors, _ = self.run_directory.load_best()
             load_state(self.phenotype, tensors, self.run_directory.best)
-            test_accuracy = self.experiment.evaluate("test").accuracy
+            test_score = self.experiment.evaluate("test").value
         config, samples = self.config, self.phenotype.samples
         return {
             "status": progress.status,
@@ -246,12 +268,16 @@ class Loop:
             "architecture": config.architecture.name,
             "genotype": config.genotype.name,
             "optimizer": config.optimizer.name,
-            "dataset": config.dataset.name,
+            "dataset": config.source,
+            "task": config.task.name,
+            **measure.as_record(),
             "seed": config.training.seed,
             "rounds": max(0, progress.round),
             "best_round": progress.best_round if progress.best_round >= 0 else None,
-            "validation_accuracy": progress.best.accuracy if progress.best_round >= 0 else None,
-            "test_accuracy": test_accuracy,
+            "validation_score": progress.best_score,
+            "test_score": test_score,
+            f"validation_{measure.key}": measure.own(progress.best_score),
+            f"test_{measure.key}": measure.own(test_score),
             "parameters": self.parameters(),
             "derived": self.derived(),
             "sample_evaluations": samples.sample_evaluations,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from genophen.contracts.optimizer import Metrics
+from genophen.contracts.task import Scores
 from genophen.phenotype.phenotype import Phenotype
-from genophen.training.experiment import Evaluation
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Progress:
     losses: list[float | Tensor] = field(default_factory=list)
     last: Metrics | None = None
     best_round: int = -1
-    best: Evaluation = field(default_factory=lambda: Evaluation(math.inf, -1.0))
+    best: Scores = field(default_factory=lambda: Scores(-math.inf))
     #: The phenotype's state in the best round, on the CPU.
     best_tensors: dict[str, Tensor] = field(default_factory=dict)
     #: When the run and the round began, on `time.monotonic()`; earlier sittings count.
@@ -54,12 +54,17 @@ class Progress:
     def begin_round(self) -> None:
         self.losses, self.last, self.round_started = [], None, time.monotonic()
 
-    def note_best(self, validation: Evaluation, phenotype: Phenotype, *, always: bool = False) -> bool:
-        """Keep the weights if no round was better: a higher accuracy, or the same with a lower loss.
+    @property
+    def best_score(self) -> float | None:
+        """The validation score of the best round; None before there is one."""
+        return self.best.value if self.best_round >= 0 else None
+
+    def note_best(self, validation: Scores, phenotype: Phenotype, *, always: bool = False) -> bool:
+        """Keep the weights if no round was better: a higher score, or the same with a lower loss.
 
         `always`: keep them in any case, since the last are the ones that are wanted.
         """
-        if not always and (validation.accuracy, -validation.loss) <= (self.best.accuracy, -self.best.loss):
+        if not always and _rank(validation) <= _rank(self.best):
             return False
         self.best, self.best_round = validation, self.round
         state = phenotype.state_dict()
@@ -76,7 +81,7 @@ class Progress:
             "losses": torch.tensor([float(loss) for loss in self.losses], dtype=torch.float64),
             "last": self._last_metrics(),
             "best_round": self.best_round,
-            "best": [self.best.loss, self.best.accuracy],
+            "best": {"value": self.best.value, "loss": self.best.loss, "extras": dict(self.best.extras)},
             "best_tensors": self.best_tensors,
             "seconds": self.seconds,
             "round_seconds": time.monotonic() - self.round_started,
@@ -86,7 +91,7 @@ class Progress:
         self.status, self.stop_reason = state["end"] or ("", "")
         self.round, self.losses = state["round"], state["losses"].tolist()
         self.last = Metrics(**state["last"]) if state["last"] else None
-        self.best_round, self.best = state["best_round"], Evaluation(*state["best"])
+        self.best_round, self.best = state["best_round"], _scores(state["best"])
         self.best_tensors = state["best_tensors"]
         now = time.monotonic()
         self.started, self.round_started = now - state["seconds"], now - state["round_seconds"]
@@ -100,6 +105,15 @@ class Progress:
             "learning_rate": None if learning_rate is None else float(learning_rate),
             "extras": {name: float(value) for name, value in self.last.extras.items()},
         }
+
+
+def _rank(scores: Scores) -> tuple[float, float]:
+    return scores.value, -math.inf if scores.loss is None else -scores.loss
+
+
+def _scores(saved: Mapping[str, Any] | list[float]) -> Scores:
+    """The scores in a checkpoint; before there were tasks, these were a loss and an accuracy."""
+    return Scores(saved[1], saved[0]) if isinstance(saved, list) else Scores(**saved)
 
 
 def not_finite(phenotype: Phenotype, losses: list[float | Tensor]) -> str:

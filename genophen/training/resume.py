@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from genophen.config.config import Config, differences
+from genophen.config.config import Config
+from genophen.config.differences import differences
 from genophen.config.settings import TrainingSettings
 from genophen.config.toml import read_toml
 from genophen.contracts.options import read_options
@@ -18,8 +19,9 @@ from genophen.plugins.registry import Plugins
 from genophen.storage.checkpoint import load_checkpoint
 from genophen.storage.records import read_json
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import Notify, assemble
+from genophen.training.experiment import assemble
 from genophen.training.loop import Loop
+from genophen.training.preparing import Notify
 from genophen.training.start import describe_environment, plugins_in_use, train, train_from_start
 
 

@@ -13,8 +13,9 @@ from genophen.contracts.reporter import Reporter
 from genophen.plugins.registry import Plugins
 from genophen.storage.environment import git_commit, machine, package_versions
 from genophen.storage.rundir import RunDirectory
-from genophen.training.experiment import Experiment, Notify, assemble
+from genophen.training.experiment import Experiment, assemble
 from genophen.training.loop import Loop
+from genophen.training.preparing import Notify
 from genophen.training.signals import StopSignal, hand_on
 
 
@@ -78,23 +79,26 @@ def train_from_start(
 def plugins_in_use(config: Config, plugins: Plugins) -> list[dict[str, Any]]:
     """Kind, name, distribution and version of each plugin that a config selects."""
     in_use = []
-    for kind in ("architecture", "genotype", "optimizer", "dataset"):
-        plugin = plugins.get(kind, getattr(config, kind).name)
+    for kind, choice in config.choices().items():
+        plugin = plugins.get(kind, choice.name)
         source = asdict(plugin.source)
         in_use.append({"kind": kind, "name": plugin.name, "plugin": source.pop("name"), **source})
     return in_use
 
 
 def describe_environment(experiment: Experiment) -> dict[str, Any]:
-    """What `environment.json` records: versions, machine, commit, plugins, the data's digest and size."""
+    """What `environment.json` records: versions, machine, commit, plugins, the task, what it measures on."""
+    task = experiment.task
     return {
         "packages": package_versions(),
         "machine": machine(experiment.device),
         "git_commit": git_commit(),
         "plugins": plugins_in_use(experiment.config, experiment.plugins),
-        "dataset": {
-            "name": experiment.config.dataset.name,
-            "sha256": experiment.data_sha256,
-            "images": {name: len(experiment.split(name)) for name in ("train", "validation", "test")},
+        "task": {
+            "name": experiment.config.task.name,
+            **task.measured().as_record(),
+            "input_shape": list(task.input_shape),
+            "num_outputs": task.num_outputs,
         },
+        "dataset": {"name": experiment.config.source, "sha256": task.digest(), "images": task.sizes()},
     }

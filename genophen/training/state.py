@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genophen.config.config import Config
 from genophen.contracts.optimizer import Optimizer
-from genophen.data.batches import TrainBatches
+from genophen.contracts.task import Task
 from genophen.errors import DamagedError, GenophenError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.storage.guard import GuardedPath
@@ -37,10 +37,12 @@ class TrainingState:
     config: Config
     phenotype: Phenotype
     optimizer: Optimizer
-    batches: TrainBatches
+    #: The optimizer's generator.
     generator: torch.Generator
-    #: Puts an exception down to the optimizer's plugin.
-    blame: Callable[[], AbstractContextManager[None]]
+    task: Task
+    task_generator: torch.Generator
+    #: Puts an exception down to the run's plugin of a kind.
+    blame: Callable[[str], AbstractContextManager[None]]
     progress: Progress = field(default_factory=Progress)
     _saved_at: float = field(default_factory=time.monotonic)
     _save_seconds: float = 0.0
@@ -61,7 +63,7 @@ class TrainingState:
 
         Raises:
             GenophenError: where it cannot be written; the last checkpoint is as it was.
-            PluginError: where the optimizer's state cannot be saved.
+            PluginError: where the optimizer's or the task's state cannot be saved.
         """
         started = time.monotonic()
         name, checkpoints = self.progress.name, self.run.checkpoints
@@ -79,7 +81,7 @@ class TrainingState:
         """Bring `best/` up to date."""
         progress = self.progress
         if progress.best_tensors and progress.best_round != self._written_best:
-            values = {"round": progress.best_round, "validation_accuracy": progress.best.accuracy}
+            values = {"round": progress.best_round, "validation_score": progress.best.value}
             self.run.save_best(progress.best_tensors, values)
             self._written_best = progress.best_round
 
@@ -88,12 +90,14 @@ class TrainingState:
 
         Raises:
             DamagedError: where it is no state of this run.
-            PluginError: where the optimizer cannot take its own state.
+            PluginError: where the optimizer or the task cannot take its own state.
         """
         try:
             state, sizes = unpack(tensors, values["state"]), values["files"]
             self.progress.load_state_dict(state["progress"])
-            self.batches.load_state_dict(state["batches"])
+            if "task_generator" in state:  # before there were tasks, the batches kept theirs
+                self.task_generator.set_state(state["task_generator"])
+            task_state = state["task"] if "task" in state else state["batches"]
             self.generator.set_state(state["generator"])
             samples = self.phenotype.samples
             samples.forward_samples, samples.backward_samples = state["samples"]
@@ -107,7 +111,9 @@ class TrainingState:
                 allowed="a state that this version of genophen saved",
                 next_step="was it saved by another version, or has config.toml been changed since?",
             ) from error
-        with self.blame():
+        with self.blame("task"):
+            self.task.load_state_dict(task_state)
+        with self.blame("optimizer"):
             self.optimizer.load_state_dict(state["optimizer"])
         with self.run.writing(source):
             self.run.checkpoints.follow(source.name)
@@ -122,7 +128,7 @@ class TrainingState:
         weights = sum(tensor.nbytes for tensor in self.phenotype.state_dict().values())
         # Before the first step neither the best weights nor (as with Adam's) two moments need be there. Two
         # checkpoints are kept while the third is written; so it is with the best weights, one and one.
-        one_checkpoint = now + 3 * weights + 8 * self.batches.image_count
+        one_checkpoint = now + 3 * weights + 8 * self.task.sizes().get("train", 0)
         needed = 3 * one_checkpoint + 2 * weights + 1000 * self.config.training.rounds + 2**20
         # What a resumed run has there already makes room for what replaces it.
         free = shutil.disk_usage(self.run.path).free + self.run.replaceable_bytes()
@@ -137,14 +143,17 @@ class TrainingState:
     def _packed(self) -> tuple[dict[str, Tensor], Any]:
         phenotype_state = self.phenotype.state_dict()
         buffers = dict(self.phenotype.named_buffers())
-        with self.blame():
+        with self.blame("optimizer"):
             optimizer_state = self.optimizer.state_dict()
+        with self.blame("task"):
+            task_state = self.task.state_dict()
         state = {
             "progress": self.progress.state_dict(),
             "phenotype": phenotype_state,
             "other_buffers": {name: b for name, b in buffers.items() if name not in phenotype_state},
             "samples": [self.phenotype.samples.forward_samples, self.phenotype.samples.backward_samples],
-            "batches": self.batches.state_dict(),
+            "task": task_state,
+            "task_generator": self.task_generator.get_state(),
             "generator": self.generator.get_state(),
             "global": global_generators(),
             "optimizer": optimizer_state,

@@ -12,7 +12,8 @@ from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.storage.records import read_environment
 from genophen.storage.rundir import RunDirectory, load_state
-from genophen.training.experiment import Experiment, Notify, assemble, build_phenotype
+from genophen.training.experiment import Experiment, assemble, build_phenotype
+from genophen.training.preparing import Notify
 
 
 def best_phenotype(
@@ -24,9 +25,18 @@ def best_phenotype(
         DamagedError: for weights that are not as the run saved them.
     """
     tensors, values = run.load_best()
-    architecture, phenotype = build_phenotype(config, plugins)
+    architecture, phenotype = build_phenotype(config, plugins, _shapes(run))
     load_state(phenotype, tensors, run.best)
     return architecture, phenotype.eval(), values["round"]
+
+
+def _shapes(run: RunDirectory) -> tuple[tuple[int, ...], int] | None:
+    """Shape of an input and number of outputs as the run recorded them; None where it did not."""
+    try:
+        task = read_environment(run.environment)["task"]
+        return tuple(task["input_shape"]), task["num_outputs"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def best_experiment(

@@ -23,7 +23,7 @@ import genophen
 from torch import nn
 
 class Tiny(genophen.Architecture):
-    name, description, input_shape, num_classes = "tiny", "for a test", (1, 8, 8), 10
+    name, description, input_shape, num_outputs = "tiny", "for a test", (1, 8, 8), 10
 
     def build(self):
         return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, 10))

@@ -24,6 +24,7 @@ from genophen.compare.groups import Group, read_groups
 from genophen.compare.statistics import bootstrap_images, holm, paired_t_test, t_interval
 from genophen.compare.text import as_json, as_markdown, as_text, conclusion
 from genophen.config.toml import write_toml
+from genophen.contracts.measure import ACCURACY
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import merged
 
@@ -50,8 +51,10 @@ def write_run(
         "best_round": 3,
         **{kind: tables[kind]["name"] for kind in ("architecture", "genotype", "optimizer", "dataset")},
         "seed": seed,
-        "validation_accuracy": accuracy,
-        "test_accuracy": accuracy,
+        "task": "classification",
+        **ACCURACY.as_record(),
+        "validation_score": accuracy,
+        "test_score": accuracy,
         "parameters": {"total": 12894, "kernel": 4244, "searched": 12894},
         "sample_evaluations": 3000,
         "backward_samples": 1000,
@@ -66,7 +69,7 @@ def write_run(
     }
     accuracies = [0.1, 0.5, 0.4, accuracy or 0.0]
     metrics = [
-        {"round": number, "validation_accuracy": value, "sample_evaluations": 1000 * number}
+        {"round": number, "validation_score": value, "sample_evaluations": 1000 * number}
         for number, value in enumerate(accuracies)
     ]
     timings = [{"round": number, "seconds": 0.5} for number in range(len(accuracies))]
@@ -135,8 +138,8 @@ def test_five_seeds_make_a_claim(tmp_path: Path) -> None:
     comparison = compared(*runs)
     adam, sgd = comparison.groups
     assert (adam.name, adam.n, adam.seeds) == ("adam", 5, [0, 1, 2, 3, 4])
-    assert adam.test_accuracy_mean == pytest.approx(0.9528)
-    assert sgd.test_accuracy_std == pytest.approx(np.std(SECOND, ddof=1))
+    assert adam.test_score_mean == pytest.approx(0.9528)
+    assert sgd.test_score_std == pytest.approx(np.std(SECOND, ddof=1))
     assert (adam.sample_evaluations_mean, adam.wall_seconds_mean, adam.kernel_parameters) == (3000, 2.5, 4244)
     (pair,) = comparison.pairs
     test = scipy.stats.ttest_rel(FIRST, SECOND)
@@ -269,7 +272,7 @@ def test_places_of_files_make_no_group_and_a_seed_counts_once(tmp_path: Path) ->
     adam, sgd = groups_of(*runs, runs[0])
     assert [run.directory.name for run in adam.runs] == ["a", "b"]
     assert adam.left_out[0].reason == f"the same settings and seed as {tmp_path / 'b'}"
-    assert sgd.by_seed[0].test_accuracy == 0.7
+    assert sgd.by_seed[0].test_score == 0.7
 
 
 def write_sweep(folder: Path) -> Path:
@@ -284,8 +287,8 @@ def test_rows_of_a_sweep_are_groups_and_what_is_not_done_is_listed(tmp_path: Pat
     sweep = write_sweep(tmp_path / "sweep")
     trials = sweep / "trials"
     write_run(trials / "adam-seed0", 0, 0.9)
-    write_run(trials / "adam-seed1", 1, None, status="diverged", validation_accuracy=None)
-    write_run(trials / "other-seed0", 0, 0.8, SGD, status="interrupted", test_accuracy=None)
+    write_run(trials / "adam-seed1", 1, None, status="diverged", validation_score=None)
+    write_run(trials / "other-seed0", 0, 0.8, SGD, status="interrupted", test_score=None)
     (trials / "other-seed1").mkdir()
     (trials / "other-seed1" / "failure.json").write_text('{"error": "MemoryError: all of it"}')
     (trials / "third-seed1").mkdir()
@@ -319,7 +322,7 @@ def test_rows_of_a_sweep_are_groups_and_what_is_not_done_is_listed(tmp_path: Pat
 
 def test_what_is_not_equal_is_said(tmp_path: Path) -> None:
     adam = write_run(tmp_path / "a", 0, 0.9)
-    options = {"mnist-cnn": {"num_classes": 12}}
+    options = {"mnist-cnn": {"num_outputs": 12}}
     other = write_run(
         tmp_path / "b",
         1,
@@ -334,7 +337,7 @@ def test_what_is_not_equal_is_said(tmp_path: Path) -> None:
     assert comparison.warnings[0].startswith(f"not equal: sample evaluations ({first}: 3,000; ")
     assert "3,300); the budgets are not equal" in comparison.warnings[0]
     assert "digits abababababab" in comparison.warnings[1]
-    assert "num_classes=12" in comparison.warnings[2]
+    assert "num_outputs=12" in comparison.warnings[2]
     assert "processor, 8 threads); their seconds" in comparison.warnings[3]
     assert len(comparison.warnings) == 5
     overshoot = write_run(tmp_path / "c", 0, 0.8, SGD, sample_evaluations=3100)
@@ -391,10 +394,10 @@ def rewritten(file: str, **changes: Any) -> Edit:
 @pytest.mark.parametrize(
     ("edit", "said"),
     [
-        (rewritten("result.json", test_accuracy="high"), "result.json|test_accuracy is 'high'"),
-        (rewritten("result.json", test_accuracy=97.1), "result.json|less than or equal to 1"),
-        (rewritten("result.json", test_accuracy=True), "result.json|test_accuracy is True"),
-        (rewritten("result.json", test_accuracy=float("nan")), "result.json|test_accuracy is nan"),
+        (rewritten("result.json", test_score="high"), "result.json|test_score is 'high'"),
+        (rewritten("result.json", test_score=97.1), "result.json|between 0 and 1, as a fraction is"),
+        (rewritten("result.json", test_score=True), "result.json|test_score is True"),
+        (rewritten("result.json", test_score=float("nan")), "result.json|test_score is nan"),
         (rewritten("result.json", sample_evaluations=None), "result.json|sample_evaluations is missing"),
         (rewritten("result.json", parameters={"total": 3}), "result.json|parameters.kernel is missing"),
         (rewritten("result.json", status="won"), "result.json|status is 'won'"),
@@ -411,7 +414,7 @@ def rewritten(file: str, **changes: Any) -> Edit:
         (lambda run: (run / "environment.json").unlink(), "environment.json|No such file"),
         (
             lambda run: (run / "metrics.jsonl").write_text('{"round": 0}\n'),
-            "metrics.jsonl|line 1: validation_accuracy",
+            "metrics.jsonl|line 1: validation_score",
         ),
         (lambda run: (run / "metrics.jsonl").write_text(""), "metrics.jsonl|the rounds []"),
         (lambda run: (run / "timings.jsonl").write_text(""), "timings.jsonl|other rounds"),
@@ -429,8 +432,8 @@ def test_a_record_edited_by_hand_is_named_with_its_field(
     assert all(part in error for part in [str(tmp_path / "a"), *said.split("|"), "allowed:", "next:"]), error
 
 
-def test_a_completed_run_without_an_accuracy_is_damaged(tmp_path: Path) -> None:
-    with pytest.raises(genophen.DamagedError, match="status 'completed' without an accuracy"):
+def test_a_completed_run_without_a_score_is_damaged(tmp_path: Path) -> None:
+    with pytest.raises(genophen.DamagedError, match="status 'completed' without a score"):
         groups_of(write_run(tmp_path / "a", 0, None))
 
 
@@ -480,7 +483,7 @@ def test_ends_are_drawn_again_where_that_brings_them_closer(
     runs = [write_run(tmp_path / "a", 0, 0.9), write_run(tmp_path / "b", 0, 0.895, SGD)]
     for run in runs:
         rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-        rows[0]["validation_accuracy"] = start
+        rows[0]["validation_score"] = start
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     write_comparison(tmp_path / "out", compared(*runs), read_curves(groups_of(*runs)))
     assert ("the same, close up" in (tmp_path / "out" / "accuracy_by_seconds.svg").read_text()) == closer
@@ -505,7 +508,7 @@ def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture
     assert found["warnings"] == []
     (pair,) = found["pairs"]
     assert pair["conclusion"] == "adam and sgd: n too small (seeds in common: 2; needed: 5)."
-    assert pair["difference"] == pytest.approx(adam["test_accuracy_mean"] - sgd["test_accuracy_mean"])
+    assert pair["difference"] == pytest.approx(adam["test_score_mean"] - sgd["test_score_mean"])
     low, high = pair["bootstrap"]["interval"]
     assert low < pair["difference"] < high
     assert (pair["bootstrap"]["images"], pair["bootstrap"]["seeds"]) == (400, [0, 1])
@@ -518,7 +521,7 @@ def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture
         assert ">sgd<" in (out / f"{name}.svg").read_text()
     rows = list(csv.DictReader((out / "curves.csv").read_text().splitlines()))
     last = [row for row in rows if (row["group"], row["axis"]) == ("adam", "sample_evaluations")][-1]
-    assert float(last["mean"]) == pytest.approx(adam["validation_accuracy_mean"])
+    assert float(last["mean"]) == pytest.approx(adam["validation_score_mean"])
     assert float(last["cost"]) == adam["sample_evaluations_mean"]
 
     # A second look reads the predictions; damaged ones and those of other weights are made again; weights
@@ -544,7 +547,7 @@ def test_an_accuracy_that_is_not_found_again_and_other_data_are_warned_of(tmp_pa
     for optimizer in ("adam", "sgd"):
         runs.append(tmp_path / optimizer)
         genophen.run(digits_tables(rounds=1), overrides=[f'optimizer.name="{optimizer}"'], out=runs[-1])
-    rewritten("result.json", test_accuracy=0.999)(runs[0])
+    rewritten("result.json", test_score=0.999)(runs[0])
     rewritten("environment.json", dataset={"name": "digits", "sha256": "0" * 64})(runs[1])
     correct, warnings = read_predictions(groups_of(*runs), load_plugins(), Places(), lambda note: None)
     assert list(correct) == [runs[0]]

@@ -50,7 +50,7 @@ class Own(genophen.Architecture):
     name = "own"
     description = "a network with most of what a network may have"
     input_shape = (1, 16, 16)
-    num_classes = 10
+    num_outputs = 10
 
     def build(self):
         return Network()
@@ -89,7 +89,7 @@ def phenotype_logits(run: genophen.Run, images: Tensor) -> Tensor:
     experiment, _ = best_experiment(RunDirectory.open(run.directory), *run._objects(), lambda note: None)
     fitted = fit_images(images, experiment.architecture.input_shape)
     with torch.inference_mode():
-        logits: Tensor = experiment.phenotype.eval()(experiment.normalization(fitted))
+        logits: Tensor = experiment.phenotype.eval()(experiment.task.normalization(fitted))
     return logits
 
 

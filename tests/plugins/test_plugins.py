@@ -35,7 +35,7 @@ GOOD = """
         name = "tiny"
         description = "one convolution"
         input_shape = (1, 8, 8)
-        num_classes = 10
+        num_outputs = 10
 
         def build(self):
             return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10))
@@ -51,7 +51,7 @@ GOOD = """
 BROKEN_OPTIONS = """class Options(genophen.Options):
             width: "NoSuchType" = 3
 
-        num_classes"""
+        num_outputs"""
 
 
 def write(folder: Path, name: str, source: str) -> Path:
@@ -136,8 +136,8 @@ def test_a_single_file_is_a_plugin(tmp_path: Path) -> None:
         (GOOD.replace('"tiny"', '"Tiny Net"'), "its name is 'Tiny Net': give a kebab-case name"),
         (GOOD.replace('"tiny"', '"../tiny"'), "its name is '../tiny': give a kebab-case name"),
         (GOOD.replace('"tiny"', '"name"'), "its name is 'name', a key of the section [architecture]"),
-        (GOOD.replace("num_classes", "Options = dict; num_classes"), "no subclass of genophen.Options"),
-        (GOOD.replace("num_classes", BROKEN_OPTIONS), "its Options cannot be used: PydanticUserError"),
+        (GOOD.replace("num_outputs", "Options = dict; num_outputs"), "no subclass of genophen.Options"),
+        (GOOD.replace("num_outputs", BROKEN_OPTIONS), "its Options cannot be used: PydanticUserError"),
         (
             GOOD.replace("def build", "def __init__(self): pass\n        def build"),
             "be called as Tiny(options)",
@@ -229,8 +229,8 @@ def test_the_optimizer_check_says_what_a_checkpoint_cannot_hold_and_what_it_lack
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("(144, 10)", "(144, 9)"), r"two images gave \(2, 9\): the contract wants logits \(2, 10\)"),
-        (("(1, 8, 8)", "(1, 8)"), "give \\(channels, height, width\\)"),
+        (("(144, 10)", "(144, 9)"), r"two inputs gave \(2, 9\): the contract wants outputs \(2, 10\)"),
+        (("(1, 8, 8)", "(1, 8)"), "an image is \\(channels, height, width\\)"),
         (("nn.Flatten()", "nn.Flatten(), nn.Dropout(0.0)"), None),
         (("def expressed", 'readout = "0"\n        def expressed'), "readout '0' names no nn.Linear"),
     ],
@@ -315,7 +315,7 @@ SLOPPY = """
         name = "sloppy"
         description = "does what it should not"
         input_shape = (1, 8, 8)
-        num_classes = 10
+        num_outputs = 10
 
         def build(self):
             print("building")
@@ -339,11 +339,11 @@ SLOPPY = """
         (('return ["0.weight"]', 'return "0.weight"'), "expressed() returned '0.weight': give a list"),
         (('return ["0.weight"]', "return [0]"), "expressed() returned [0]: give a list of patterns"),
         (("(1, 8, 8)", "(1, 10**6, 10**6)"), "input_shape is (1, 1000000, 1000000)"),
-        (("(1, 8, 8)", "None"), "TypeError"),
+        (("(1, 8, 8)", "(1, 8, 0)"), "input_shape is (1, 8, 0)"),
         (("return nn.Sequential(", "return (lambda *x: 3)("), "build() returned int"),
         (("nn.Flatten()", "nn.Identity()"), "cannot run the architecture sloppy"),
         (
-            ("def build(", "@property\n        def num_classes(self): sys.exit(2)\n        def build("),
+            ("def build(", "@property\n        def num_outputs(self): sys.exit(2)\n        def build("),
             "SystemExit: 2",
         ),
     ],
@@ -369,7 +369,7 @@ BAD_OPTIONS = """
     from genophen_plugins.architectures.mnist import MnistCNN
 
     class Options(genophen.Options):
-        num_classes: int = 10
+        num_outputs: int = 10
         width: int = 3
 
         @pydantic.field_validator("width")
@@ -471,7 +471,7 @@ def test_broken_distributions_are_one_line_each_and_all_else_works(tmp_path: Pat
     assert strict.returncode == 5
     assert "SystemExit: goodbye" in strict.stderr
     selected = listed(tmp_path, GENOPHEN_LOAD_PLUGINS="printer")
-    assert [line.split()[1] for line in selected.stdout.splitlines()] == ["tiny"]
+    assert [line.split()[1] for line in selected.stdout.splitlines()] == ["tiny", "classification"]
 
 
 def test_descriptions_and_names_cannot_steer_the_terminal(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from PIL import Image
 
 import genophen
 from genophen.config.toml import read_toml, write_toml
+from genophen.contracts.measure import ACCURACY
 from genophen.plugins.loading import load_plugins
 from genophen.report import watch
-from genophen.report.axes import accuracy_axis, linear_axis, log_axis
+from genophen.report.axes import linear_axis, log_axis, score_axis
 from genophen.report.collection import read_collection
 from genophen.report.images import NEGATIVE, POSITIVE, diverging_png
 from genophen.report.mistakes import read_mistakes
@@ -99,7 +100,7 @@ def test_a_page_shows_the_run_and_how_to_repeat_it(made: Path) -> None:
 def test_runs_that_are_not_finished_are_listed_and_never_ranked(made: Path) -> None:
     whole = copied(made, "whole")
     for seed, status in enumerate(("interrupted", "diverged"), 1):
-        edit(copied(made, status, seed) / "result.json", status=status, test_accuracy=0.999)
+        edit(copied(made, status, seed) / "result.json", status=status, test_score=0.999)
     (copied(made, "killed", 3) / "result.json").unlink()
     (copied(made, "damaged", 4) / "result.json").write_text("{")
     folders = [Path(n) for n in ("interrupted", "diverged", "killed", "damaged", "absent", "whole")]
@@ -113,7 +114,7 @@ def test_runs_that_are_not_finished_are_listed_and_never_ranked(made: Path) -> N
     assert [str(folder) for folder, _ in collection.damaged] == ["damaged", "absent"]
     assert collection.best is not None
     assert collection.best.directory == whole
-    assert [len(group.test_accuracies) for group in collection.groups] == [1]
+    assert [len(group.test_scores) for group in collection.groups] == [1]
     page = Tags(report(*folders, images=False))
     assert "99.90%" not in page.text
     for folder in folders:
@@ -185,7 +186,7 @@ def test_mistakes_are_those_of_the_result(made: Path) -> None:
     run = read_collection([made], load_plugins()).runs[0]
     mistakes = read_mistakes(run, load_plugins(), Places())
     assert mistakes.images == 400
-    assert mistakes.wrong == round(400 * (1 - run.result.test_accuracy))
+    assert mistakes.wrong == round(400 * (1 - run.result.test_score))
     assert sum(map(sum, mistakes.confusion)) == 400
     assert sum(row[i] for i, row in enumerate(mistakes.confusion)) == 400 - mistakes.wrong
     labels = plugin_class("dataset", "digits")().load(Path()).test.labels
@@ -228,7 +229,7 @@ def test_a_weights_colour_says_its_sign_and_its_strength_its_size() -> None:
 
 
 def test_high_accuracies_are_spaced_by_the_error_that_is_left() -> None:
-    axis = accuracy_axis("accuracy", [0.9, 0.99, 0.999])
+    axis = score_axis("accuracy", [0.9, 0.99, 0.999], ACCURACY)
     gaps = axis.place(0.99) - axis.place(0.9), axis.place(0.999) - axis.place(0.99)
     assert gaps[0] == pytest.approx(gaps[1])
     assert axis.place(1.0) == 1.0
@@ -236,7 +237,7 @@ def test_high_accuracies_are_spaced_by_the_error_that_is_left() -> None:
     assert [name for _, name in linear_axis("rounds", [0, 20]).ticks()] == ["0", "5", "10", "15", "20"]
     assert len(log_axis("loss", [0.051, 0.068]).ticks()) >= 2
     for values in ([1.0], [0.5], [0.0, 1.0]):
-        axis = accuracy_axis("accuracy", values)
+        axis = score_axis("accuracy", values, ACCURACY)
         assert all(0 <= axis.place(value) <= 1 for value in values)
 
 

@@ -128,7 +128,7 @@ def test_by_default_a_solved_readout_is_judged_by_what_it_minimises() -> None:
         readout: make_fitness(trial.context, EvolutionOptions(**{**RIDGE, "readout": readout})).measure
         for readout in ("direct", "ridge")
     }
-    assert measures == {"direct": "cross-entropy", "ridge": "squared-error"}
+    assert measures == {"direct": "task", "ridge": "squared-error"}
 
 
 def test_equal_seeds_give_equal_bits(tmp_path: Path) -> None:

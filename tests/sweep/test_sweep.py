@@ -176,7 +176,7 @@ def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Pa
     wild = {"learning_rate": 1e12, "schedule": "constant"}
     rows = {
         "diverges": {"optimizer": {"name": "sgd", "sgd": wild}},
-        "fails": {"architecture": {"mnist-cnn": {"num_classes": 4}}},
+        "fails": {"architecture": {"mnist-cnn": {"num_outputs": 4}}},
         "works": {},
     }
     outcomes, lines = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out")
@@ -191,7 +191,7 @@ def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Pa
 
 
 def test_a_failure_stays_on_record_until_the_trial_is_run_again(tmp_path: Path) -> None:
-    rows = {"fails": {"architecture": {"mnist-cnn": {"num_classes": 4}}}, "works": {}}
+    rows = {"fails": {"architecture": {"mnist-cnn": {"num_outputs": 4}}}, "works": {}}
     run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("fails",))
     outcomes, lines = run(sweep_file(tmp_path, rows=rows, seeds=[0]), tmp_path / "out", only=("works",))
     assert list(outcomes) == ["works-seed0"]

@@ -65,8 +65,8 @@ def test_an_executor_of_an_earlier_version_is_told_the_new_names(tmp_path: Path)
 
 
 ARCHITECTURE = [
-    ("self.num_classes)", "9)", "two images gave (2, 9): the contract wants logits (2, 10)"),
-    ("self.num_classes)", "9)", "let the last layer have 10 outputs, or set num_classes = 9"),
+    ("self.num_outputs)", "9)", "two inputs gave (2, 9): the contract wants outputs (2, 10)"),
+    ("self.num_outputs)", "9)", "let the last layer have 10 outputs, or set num_outputs = 9"),
     ('["2.weight"]', '["conv2.weight"]', "the pattern matches no parameter"),
     ('["2.weight"]', '"2.weight"', "expressed() returned '2.weight': give a list of patterns"),
     ("two 3x3 convolutions and a dense layer (28x28, grey)", " ", "its description is empty: write one line"),
@@ -82,13 +82,13 @@ ARCHITECTURE = [
         "nn.Sequential(",
         "build() returned NoneType, not an nn.Module: return the network",
     ),
-    ("self.num_classes),", "self.num_classes), nn.Softmax(1),", "leave the softmax out"),
+    ("self.num_outputs),", "self.num_outputs), nn.Softmax(1),", "leave the softmax out"),
     (
         "(1, 28, 28)",
         "(28, 28, 1)",
-        "input_shape is (28, 28, 1): (channels, height, width) of what forward() takes",
+        "input_shape is (28, 28, 1): give what forward() takes, without the batch",
     ),
-    ("(1, 28, 28)", "(28, 28)", "give (channels, height, width)"),
+    ("(1, 28, 28)", "(28, 28)", "input_shape is (28, 28): give what forward() takes, without the batch"),
     (
         "nn.ReLU(),\n            nn.Flatten",
         "nn.ReLU(),\n            nn.BatchNorm2d(width, track_running_stats=False),\n            nn.Flatten",
@@ -134,7 +134,7 @@ class Network(nn.Module):
         return self.dense(self.conv2(self.conv1(x)).flatten(1))
 
 class Mine(genophen.Architecture):
-    name, description, input_shape, num_classes = "mine", "a network", (1, 8, 8), 3
+    name, description, input_shape, num_outputs = "mine", "a network", (1, 8, 8), 3
     def build(self): return Network()
     def expressed(self): return ["conv2.weight"]
 
@@ -323,7 +323,7 @@ def test_every_failed_check_is_in_the_json(tmp_path: Path) -> None:
         "an image's logits are the same in any batch",
         "the compiled network gives the same logits",
     ]
-    assert len(checked["checks"]) == 11
+    assert len(checked["checks"]) == 12
 
 
 def test_a_name_that_nothing_has(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path: Path) -> None:
         "round",
         "train_loss",
         "validation_loss",
+        "validation_score",
         "validation_accuracy",
         "learning_rate",
         "sample_evaluations",
@@ -82,6 +83,7 @@ def test_a_run_leaves_what_the_design_says(tmp_path: Path) -> None:
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["packages"]["torch"] == torch.__version__
     assert {plugin["name"] for plugin in environment["plugins"]} == {
+        "classification",
         "mnist-cnn",
         "hypernetwork",
         "adam",
@@ -136,7 +138,7 @@ class Flattening(genophen.Architecture):
     name = "flattening"
     description = "a module with view()"
     input_shape = (1, 12, 12)
-    num_classes = 10
+    num_outputs = 10
 
     class Net(nn.Module):
         def __init__(self):
@@ -195,8 +197,8 @@ def test_the_best_round_is_kept_and_the_run_stops_early(tmp_path: Path) -> None:
     # A readout that is good for the features of this seed: solved in closed form on the training images.
     experiment = assemble(config_of(plugins, tables | {"optimizer": {"name": "adam"}}), plugins, print)
     features = nn.Sequential(*list(experiment.phenotype.materialize())[:-1])
-    images = experiment.normalization(experiment.split("train").images)
-    targets = nn.functional.one_hot(experiment.split("train").labels, 10).float()
+    images = experiment.task.normalization(experiment.task.split("train").images)
+    targets = nn.functional.one_hot(experiment.task.split("train").labels, 10).float()
     weights = tmp_path / "weights"
     torch.save(torch.linalg.lstsq(features(images).detach(), targets).solution.T.contiguous(), weights)
 
@@ -279,15 +281,15 @@ def test_a_run_never_overwrites(tmp_path: Path) -> None:
 
 def test_data_and_architecture_that_do_not_fit_are_a_config_error(tmp_path: Path) -> None:
     with pytest.raises(genophen.ConfigError, match="10 classes, an architecture with 4 outputs") as caught:
-        genophen.run(digits_tables(), overrides=["architecture.mnist-cnn.num_classes=4"], out=tmp_path / "r")
-    assert "architecture.mnist-cnn.num_classes=10" in caught.value.next_step
+        genophen.run(digits_tables(), overrides=["architecture.mnist-cnn.num_outputs=4"], out=tmp_path / "r")
+    assert "architecture.mnist-cnn.num_outputs=10" in caught.value.next_step
 
 
 def test_what_the_user_may_want_to_know_is_told() -> None:
     plugins, notes = load_plugins(), []
     tables = digits_tables()
     tables["dataset"]["validation_size"] = 100
-    tables["architecture"]["mnist-cnn"] = {"num_classes": 12}
+    tables["architecture"]["mnist-cnn"] = {"num_outputs": 12}
     assemble(config_of(plugins, tables), plugins, notes.append)
     assert notes == [
         "dataset.validation_size is not used: digits has 200 validation images of its own",
@@ -470,7 +472,7 @@ def test_a_folder_of_the_users_is_left_where_it_was(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path / "mine")
     for out in (Path("."), tmp_path / "mine"):
         with pytest.raises(genophen.ConfigError, match="4 outputs"):
-            genophen.run(digits_tables(), overrides=["architecture.mnist-cnn.num_classes=4"], out=out)
+            genophen.run(digits_tables(), overrides=["architecture.mnist-cnn.num_outputs=4"], out=out)
         assert list((tmp_path / "mine").iterdir()) == []
 
 

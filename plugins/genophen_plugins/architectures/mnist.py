@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from torch import nn
 
 import genophen
 
 
 class MnistCNNOptions(genophen.Options):
-    num_classes: int = Field(10, ge=2, le=32_768, description="outputs of the last dense layer")
+    num_outputs: int = Field(
+        10,
+        ge=1,
+        le=32_768,
+        validation_alias=AliasChoices("num_outputs", "num_classes"),  # the second: as of older configs
+        description="outputs of the last dense layer",
+    )
 
 
 class MnistCNN(genophen.Architecture):
@@ -25,8 +31,8 @@ class MnistCNN(genophen.Architecture):
     input_shape = (1, 28, 28)
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]
-        return self.options.num_classes
+    def num_outputs(self) -> int:  # type: ignore[override]
+        return self.options.num_outputs
 
     def build(self) -> nn.Module:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -37,7 +43,7 @@ class MnistCNN(genophen.Architecture):
         layers["relu2"] = nn.ReLU()
         layers["pool2"] = nn.MaxPool2d(2)  # (N, 16, 7, 7)
         layers["flatten"] = nn.Flatten()
-        layers["dense"] = nn.Linear(16 * 7 * 7, self.num_classes)
+        layers["dense"] = nn.Linear(16 * 7 * 7, self.num_outputs)
         return nn.Sequential(layers)
 
     def expressed(self) -> list[str]:

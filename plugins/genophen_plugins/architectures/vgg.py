@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 from torch import nn
 
 import genophen
 
 
 class VGGOptions(genophen.Options):
-    num_classes: int = Field(10, ge=2, le=32_768, description="outputs of the last dense layer")
+    num_outputs: int = Field(
+        10,
+        ge=1,
+        le=32_768,
+        validation_alias=AliasChoices("num_outputs", "num_classes"),  # the second: as of older configs
+        description="outputs of the last dense layer",
+    )
     block_dropout: float = Field(0.05, ge=0, lt=1, description="dropout after each block's pooling")
     dense_dropout: float = Field(0.2, ge=0, lt=1, description="dropout before the last dense layer")
 
@@ -26,8 +32,8 @@ class VGG(genophen.Architecture):
     num_blocks: ClassVar[int]
 
     @property
-    def num_classes(self) -> int:  # type: ignore[override]
-        return self.options.num_classes
+    def num_outputs(self) -> int:  # type: ignore[override]
+        return self.options.num_outputs
 
     def build(self) -> nn.Module:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -45,7 +51,7 @@ class VGG(genophen.Architecture):
         layers["dense1"] = nn.Linear(channels * size * size, 128)
         layers["relu_dense"] = nn.ReLU()
         layers["dropout_dense"] = nn.Dropout(self.options.dense_dropout)
-        layers["dense2"] = nn.Linear(128, self.num_classes)
+        layers["dense2"] = nn.Linear(128, self.num_outputs)
         return nn.Sequential(layers)
 
     def expressed(self) -> list[str]:

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 import genophen
 
@@ -70,8 +69,9 @@ def schedule_factor(options: GradientOptions, step: int, total_steps: int) -> fl
 
 
 class GradientDescent(genophen.Optimizer):
-    """One minibatch of cross-entropy a step; a round is one pass over the training images."""
+    """The task's loss on one minibatch a step; a round is as many as the task says."""
 
+    needs_gradients = True
     options: GradientOptions
 
     @abstractmethod
@@ -85,7 +85,9 @@ class GradientDescent(genophen.Optimizer):
             _groups(self._parameters, getattr(self.options, "weight_decay", 0.0))
         )
         self._step = 0
-        self.steps_per_round = len(context.batches)
+        self.steps_per_round = context.task.steps_per_round
+        if self.options.label_smoothing:
+            context.task.smooth_labels(self.options.label_smoothing)
         self._total_steps = self.steps_per_round * context.total_rounds
         self.needs_all_rounds = self.options.schedule in ("one-cycle", "cosine")
 
@@ -95,9 +97,8 @@ class GradientDescent(genophen.Optimizer):
         )
         for group in self._torch_optimizer.param_groups:
             group["lr"] = learning_rate
-        images, labels = self._context.batches.next()
-        logits = self._context.phenotype(images)
-        loss: Tensor = F.cross_entropy(logits, labels, label_smoothing=self.options.label_smoothing)
+        task = self._context.task
+        loss = task.loss(self._context.phenotype, task.draw())
         self._torch_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.options.clip_norm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,24 +26,26 @@ class ConsoleReporter(genophen.Reporter):
         self._progress: Progress | None = None
         self._steps_per_round = 0
         self._total_rounds = 0
-        self._best = -1.0
+        self._best = -math.inf
 
     def start(self, info: genophen.RunInfo) -> None:
         self._steps_per_round, self._total_rounds = info.steps_per_round, info.total_rounds
         counts = info.parameters
-        images = " / ".join(f"{count:,}" for count in info.images.values())
+        self._measure = info.measure
+        counted = " / ".join(f"{count:,}" for count in info.images.values())
         self._print(
-            f"{info.architecture} by {info.genotype}, {info.optimizer} on {info.dataset} "
-            f"({images} images), {info.device}"
+            f"{info.architecture} by {info.genotype}, {info.optimizer} on {info.dataset}"
+            + (f" ({counted} {info.inputs})" if counted else "")
+            + f", {info.device}"
         )
         self._print(
             f"parameters: {counts['kernel']:,} kernel + {counts['direct']:,} direct = {counts['total']:,}"
         )
         self._print(f"writing to {info.directory}")
-        if info.best_accuracy is not None:
-            self._best = info.best_accuracy
+        if info.best_score is not None:
+            self._best = info.best_score
             place = f"round {info.rounds_done}" + (f", step {info.steps_done}" if info.steps_done else "")
-            self._print(f"going on after {place}; best validation so far {self._best:.2%}")
+            self._print(f"going on after {place}; best validation so far {self._measure.shown(self._best)}")
         # Not `is_terminal`: FORCE_COLOR makes that true for a file, which a bar would fill with its steps.
         if sys.stderr.isatty() and not self._console.is_dumb_terminal:
             self._progress = Progress(
@@ -65,19 +68,19 @@ class ConsoleReporter(genophen.Reporter):
             self._progress.advance(self._task)
 
     def round(self, row: Mapping[str, Any], seconds: float) -> None:
-        accuracy = row["validation_accuracy"]
-        mark = " *" if accuracy > self._best else ""
-        self._best = max(self._best, accuracy)
+        score = -math.inf if row["validation_score"] is None else row["validation_score"]
+        mark = " *" if score > self._best else ""
+        self._best = max(self._best, score)
         loss = "" if row["train_loss"] is None else f"train loss {row['train_loss']:.4f}  "
         self._print(
             f"round {row['round']:>{len(str(self._total_rounds))}}/{self._total_rounds}  {loss}"
-            f"validation {accuracy:.2%}  {seconds:.1f} s{mark}"
+            f"validation {self._measure.shown(score)}  {seconds:.1f} s{mark}"
         )
         if self._progress is not None:
             self._progress.update(
                 self._task,
                 completed=row["round"] * self._steps_per_round,
-                best=f"best validation {self._best:.2%}",
+                best=f"best validation {self._measure.shown(self._best)}",
             )
 
     def end(self, result: Mapping[str, Any]) -> None:

@@ -44,8 +44,9 @@ class MLflowReporter(genophen.Reporter):
     def end(self, result: Mapping[str, Any]) -> None:
         if self._client is None:
             return
-        if result.get("test_accuracy") is not None:
-            self._log({"test_accuracy": result["test_accuracy"]}, result["best_round"])
+        if result.get("test_score") is not None:
+            own = f"test_{self._info.measure.key}"
+            self._log({name: result[name] for name in ("test_score", own)}, result["best_round"])
         self._client.set_terminated(self._run_id, _STATUS.get(result["status"], "FAILED"))
 
     def _begin(self) -> None:

@@ -34,8 +34,9 @@ class TensorBoardReporter(genophen.Reporter):
     def end(self, result: Mapping[str, Any]) -> None:
         if self._writer is None:
             return
-        if result.get("test_accuracy") is not None:
-            self._add({"test_accuracy": result["test_accuracy"]}, result["best_round"])
+        if result.get("test_score") is not None:
+            own = f"test_{self._info.measure.key}"
+            self._add({name: result[name] for name in ("test_score", own)}, result["best_round"])
         self._writer.close()
 
     def _add(self, numbers: Mapping[str, Any], step: int) -> None:

@@ -22,13 +22,13 @@ FEATURE_BYTES = 256 * 2**20
 RIDGE_IMAGES = 8000
 
 #: Images (N, C, H, W) and labels (N,).
-Batch = tuple[Tensor, Tensor]
+LabelledImages = tuple[Tensor, Tensor]
 
 
 class Fitness(ABC):
     """What candidates are ranked by; higher is better. Can be sent to other processes, to be called there."""
 
-    #: `cross-entropy`, `squared-error` or `accuracy`.
+    #: `cross-entropy`, `squared-error` or `accuracy`; `task`: the task's own.
     measure: str
     #: The phenotype's parameters that are solved, not searched.
     solved: frozenset[str] = frozenset()
@@ -37,11 +37,11 @@ class Fitness(ABC):
 
     def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
         self._context: genophen.Context | None = context
-        self._options = options
+        self.task, self._options = context.task, options
         self.derived = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_context": None}  # other processes are sent the images that they need
+        return {**self.__dict__, "_context": None}  # other processes are sent the batches that they need
 
     @property
     def context(self) -> genophen.Context:
@@ -50,12 +50,12 @@ class Fitness(ABC):
         return self._context
 
     @abstractmethod
-    def draw(self) -> Batch:
-        """The images of one generation, the same for all candidates."""
+    def draw(self) -> Any:
+        """The batch of one generation, the same for all candidates."""
 
     @abstractmethod
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
-        """Fitness (P,) of candidates (P, num_genes) on images that `draw` gave."""
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Any) -> Tensor:
+        """Fitness (P,) of candidates (P, num_genes) on a batch that `draw` gave."""
 
     @abstractmethod
     def finish(self, phenotype: genophen.Phenotype) -> None:
@@ -66,17 +66,34 @@ class Fitness(ABC):
         return 1 - fitness if self.measure == "accuracy" else -fitness
 
 
+class TaskFitness(Fitness):
+    """The task's own fitness."""
+
+    measure = "task"
+
+    def draw(self) -> Any:
+        return self.task.draw()
+
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Any) -> Tensor:
+        parts = population.parts(candidates)
+        return torch.cat([self.task.fitness(population.networks(part), batch) for part in parts])
+
+    def finish(self, phenotype: genophen.Phenotype) -> None:
+        """Nothing is missing."""
+
+
 class DirectFitness(Fitness):
-    """Candidates with the readout that they have, on training batches."""
+    """Candidates with the readout that they have, by a measure of labelled images, on training batches."""
 
     def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
         super().__init__(context, options)
-        self.measure = "cross-entropy" if options.fitness == "auto" else options.fitness
+        self.measure = options.fitness
+        _ = context.batches  # which not every task has
 
-    def draw(self) -> Batch:
+    def draw(self) -> LabelledImages:
         return self.context.batches.next()
 
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: LabelledImages) -> Tensor:
         images, labels = batch
         if self.measure == "cross-entropy":
             return -population.losses(candidates, images, labels)
@@ -125,11 +142,11 @@ class SolvedFitness(Fitness):
                 next_step="narrow the architecture's expressed(), or set readout = 'direct'",
             )
 
-    def draw(self) -> Batch:
+    def draw(self) -> LabelledImages:
         order = torch.randperm(len(self.context.train_images), generator=self.context.generator)
         return self.context.train_images.take(order[: self._num_images])
 
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, population: genophen.Population, candidates: Tensor, batch: LabelledImages) -> Tensor:
         images, labels = batch
         feature_bytes = 4 * len(images) * self._shape[0]
         step = max(1, FEATURE_BYTES // feature_bytes)
@@ -170,7 +187,9 @@ class SolvedFitness(Fitness):
 
 def make_fitness(context: genophen.Context, options: EvolutionOptions) -> Fitness:
     """The fitness that the settings ask for."""
-    return (DirectFitness if options.readout == "direct" else SolvedFitness)(context, options)
+    if options.readout != "direct":
+        return SolvedFitness(context, options)
+    return (TaskFitness if options.fitness == "auto" else DirectFitness)(context, options)
 
 
 def make_population(

@@ -29,7 +29,8 @@ class EvolutionOptions(genophen.Options):
     fitness: Literal["auto", "cross-entropy", "squared-error", "accuracy"] = Field(
         "auto",
         description="what candidates are ranked by; 'squared-error': the outputs' distance from one-hot "
-        "labels; 'auto': squared-error for a ridge readout, which minimises that, else cross-entropy",
+        "labels; 'auto': squared-error for a ridge readout, which minimises that, else the task's fitness "
+        "(of classification: cross-entropy)",
     )
     readout: Literal["direct", "ridge", "svm"] = Field(
         "direct",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.fitness import Batch, make_fitness, make_population
+from genophen_plugins.optimizers.evolution.fitness import make_fitness, make_population
 from genophen_plugins.optimizers.evolution.options import CMAESOptions, EvolutionOptions, PGPEOptions
 from genophen_plugins.optimizers.evolution.searchers import (
     CMAESSearcher,
@@ -25,7 +25,7 @@ FULL_COVARIANCE_GENES = 1500
 
 
 class Evolution(genophen.Optimizer):
-    """One generation a step, all candidates on the same images; each round validates the search's centre."""
+    """One generation a step, all candidates on the same batch; each round validates the search's centre."""
 
     options: EvolutionOptions
 
@@ -126,7 +126,7 @@ class Evolution(genophen.Optimizer):
         """Genes (P, num_genes), float32, of search coordinates (P, num_genes)."""
         return self._origin + self._scale * coordinates.to(torch.float32)
 
-    def _evaluate(self, candidates: Tensor, batch: Batch) -> Tensor:
+    def _evaluate(self, candidates: Tensor, batch: Any) -> Tensor:
         if not self.options.num_workers:
             return self._fitness(self._population, candidates, batch)
         if self._workers is None:

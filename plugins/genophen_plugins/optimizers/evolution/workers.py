@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.fitness import Batch, Fitness, make_population
+from genophen_plugins.optimizers.evolution.fitness import Fitness, make_population
 from genophen_plugins.optimizers.evolution.options import EvolutionOptions
 from genophen_plugins.ray_cluster import start_ray
 
@@ -26,7 +26,7 @@ class Workers:
         self, phenotype: genophen.Phenotype, genes: list[str], fitness: Fitness, options: EvolutionOptions
     ) -> None:
         self._ray = start_ray(options.ray_address, "set num_workers = 0")
-        _send_by_value(self._ray, phenotype)
+        _send_by_value(self._ray, [*phenotype.modules(), fitness.task])
         self._samples = phenotype.samples
         threads = max(1, (os.cpu_count() or 1) // options.num_workers)
         actor = self._ray.remote(
@@ -36,7 +36,7 @@ class Workers:
         self._given = self._ray.put((phenotype, genes, fitness, options))
         self._actors = [actor.remote(self._given, threads) for _ in range(options.num_workers)]
 
-    def evaluate(self, candidates: Tensor, batch: Batch) -> Tensor:
+    def evaluate(self, candidates: Tensor, batch: Any) -> Tensor:
         """Fitness (P,) of candidates (P, num_genes) on a batch, counted as if it were computed here."""
         shared = self._ray.put(batch)
         parts = [part for part in candidates.tensor_split(len(self._actors)) if len(part)]
@@ -65,16 +65,16 @@ class _Worker:
         self._phenotype.samples.take()  # they are counted where they come from
         self._population = make_population(self._phenotype, genes, options)
 
-    def evaluate(self, candidates: Tensor, batch: Batch) -> tuple[Tensor, genophen.SampleCounter]:
+    def evaluate(self, candidates: Tensor, batch: Any) -> tuple[Tensor, genophen.SampleCounter]:
         return self._fitness(self._population, candidates, batch), self._phenotype.samples.take()
 
     def process_id(self) -> int:
         return os.getpid()
 
 
-def _send_by_value(ray: Any, phenotype: genophen.Phenotype) -> None:
+def _send_by_value(ray: Any, objects: list[object]) -> None:
     """Have classes from single-file plugins sent along: other processes could not import them by name."""
-    for name in {type(module).__module__ for module in phenotype.modules()}:
+    for name in {type(each).__module__ for each in objects}:
         module = sys.modules.get(name)
         if module is not None and not _importable(name.partition(".")[0]):
             ray.cloudpickle.register_pickle_by_value(module)

@@ -1,0 +1,109 @@
+"""The task of a config, set up: with the data set that it stands over, and the shapes of its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from genophen.config.config import Config
+from genophen.contracts.architecture import Architecture
+from genophen.contracts.dataset import Data, Dataset
+from genophen.contracts.options import shown
+from genophen.contracts.task import Task, TaskContext
+from genophen.data.splits import check_data, draw_validation
+from genophen.errors import ConfigError, PluginError
+from genophen.plugins.registry import Plugins
+from genophen.training.seeds import derive_seed
+
+Notify = Callable[[str], None]
+
+
+def prepare_task(
+    config: Config,
+    plugins: Plugins,
+    architecture: Architecture,
+    device: torch.device,
+    notify: Notify,
+) -> tuple[Task, torch.Generator]:
+    """The task, set up, and the generator of its draws; what the architecture left open is filled in.
+
+    Raises:
+        ConfigError: where task and architecture do not fit each other.
+        PluginError: for a task that breaks its contract.
+        GenophenError: where the data cannot be had.
+    """
+    generator = torch.Generator().manual_seed(derive_seed(config.training.seed, "batches"))
+    shape = architecture.input_shape
+    context = TaskContext(
+        architecture=config.architecture.name,
+        input_shape=None if shape is None else tuple(shape),
+        num_outputs=architecture.num_outputs,
+        device=device,
+        generator=generator,
+        training=config.training,
+        augmentation=config.augmentation,
+        storage=config.data.storage,
+        data_dir=config.data.data_dir,
+        data=None if config.dataset is None else load_data(config, plugins, notify),
+        dataset=config.source,
+        notify=notify,
+    )
+    with plugins.blame("task", config.task.name):
+        task: Task = plugins.get("task", config.task.name).cls(config.task.options)
+        task.setup(context)
+        check_task(task)
+        architecture.fill_in(tuple(task.input_shape), task.num_outputs)
+    check_fit(architecture, task, config.architecture.name)
+    return task, generator
+
+
+def check_task(task: Task) -> None:
+    """Raise a PluginError where a task has not said after `setup` what it has to say."""
+    shape, counts = getattr(task, "input_shape", None), ("num_outputs", "steps_per_round")
+    said = {name: getattr(task, name, None) for name in counts}
+    sizes = [*(shape if isinstance(shape, tuple | list | torch.Size) else [None]), *said.values()]
+    if not all(isinstance(n, int) and n > 0 for n in sizes):
+        found = ", ".join(f"{name} {shown(value)}" for name, value in said.items())
+        raise PluginError(
+            f"cannot use the task {task.name}",
+            found=f"after setup(): input_shape {shown(shape)}, {found}",
+            allowed="a tuple of whole numbers from 1, and two such numbers",
+        )
+    if not isinstance(getattr(task, "measure", None), str) or task.measured().key in ("", "loss"):
+        raise PluginError(
+            f"cannot use the task {task.name}",
+            found=f"its measure is {shown(getattr(task, 'measure', None))}",
+            allowed="the name of its score, such as 'accuracy', 'return' or 'R^2'; not 'loss'",
+        )
+
+
+def check_fit(architecture: Architecture, task: Task, name: str) -> None:
+    """Raise a ConfigError where the architecture's own shapes are not the task's."""
+    wanted, found = (tuple(task.input_shape), task.num_outputs), architecture.shapes()
+    if wanted != found:
+        raise ConfigError(
+            f"cannot use the architecture {name} for the task {task.name}",
+            found=f"it takes inputs of shape {found[0]} and gives {found[1]} outputs, where the task has "
+            f"{wanted[0]} and {wanted[1]}",
+            allowed="an architecture with the task's shapes, or one that leaves its own open",
+            next_step=f"`genophen plugins show {name}` lists its settings; --architecture NAME takes another",
+        )
+
+
+def load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
+    """The data set with all three splits."""
+    assert config.dataset is not None
+    name = config.dataset.name
+    with plugins.blame("dataset", name):
+        dataset: Dataset = plugins.get("dataset", name).cls(config.dataset.options)
+        data = dataset.load(config.data.data_dir)
+        check_data(data, name)
+    if data.validation is None:
+        return draw_validation(data, config.data.validation_size, config.data.split_seed)
+    if config.data.validation_size is not None:
+        notify(
+            f"dataset.validation_size is not used: {name} has {len(data.validation)} validation images of "
+            "its own"
+        )
+    return data
