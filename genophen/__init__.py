@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genophen.contracts.dataset import Data, Dataset, Split
     from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
+    from genophen.contracts.growing import GrowingGenotype
     from genophen.contracts.hookspecs import hookimpl
     from genophen.contracts.measure import Measure
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
@@ -49,6 +50,7 @@ _MODULE_OF = {
     "Executor": "contracts.executor",
     "GenophenError": "errors",
     "Genotype": "contracts.genotype",
+    "GrowingGenotype": "contracts.growing",
     "Job": "contracts.executor",
     "KernelOptions": "phenotype.expressing",
     "Measure": "contracts.measure",
@@ -96,6 +98,7 @@ __all__ = [
     "Executor",
     "GenophenError",
     "Genotype",
+    "GrowingGenotype",
     "Job",
     "KernelOptions",
     "Measure",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
+from genophen.contracts.growing import GrowingGenotype
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
@@ -68,13 +69,16 @@ def data_difference(run: RunDirectory, sha256: str) -> str:
 def load_weights(phenotype: Phenotype, directory: Path, without: Collection[str] = ()) -> None:
     """Put the best weights of the run in `directory` into a phenotype of the same shape.
 
-    Names in `without` are left as they are, and may have another shape there.
+    Names in `without` are left as they are, and may have another shape there. A growing genotype takes over
+    the run's structure, too.
 
     Raises:
         ConfigError: where there is no run, or one with other parameters.
         DamagedError: where its files have been changed.
     """
     tensors, _ = RunDirectory.open(directory).load_best()
+    if isinstance(phenotype.genotype, GrowingGenotype):
+        phenotype.genotype.restore_structure(tensors, "genotype.")
     own = phenotype.state_dict()
     tensors |= {name: own[name] for name in without}
     present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}

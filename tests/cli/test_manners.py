@@ -67,9 +67,9 @@ def test_commands_and_plugins_are_completed(complete) -> None:
 def test_names_are_kept_until_other_plugins_are_installed(
     complete, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    assert complete("genophen plugins show cp") == ["plain,cppn"]
+    assert complete("genophen plugins show cp") == ["plain,cppn", "plain,cppn-graph"]
     kept = tmp_path / "cache" / "genophen" / "plugin-names.json"
-    kept.write_text(kept.read_text().replace('["cppn", "dct"', '["cpx"'))
+    kept.write_text(kept.read_text().replace('["cppn", "cppn-graph"', '["cpx"'))
     assert complete("genophen plugins show cp") == ["plain,cpx"]  # nothing was loaded
     monkeypatch.setenv("GENOPHEN_LOAD_PLUGINS", "cppn,direct")
     assert complete("genophen plugins show cp") == ["plain,cppn"]

@@ -85,7 +85,8 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     assert plugins.failures == []
     assert plugins.names("architecture") == ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
     assert plugins.names("genotype") == [
-        "cppn", "dct", "direct", "hypernetwork", "low-rank", "mlp-hypernetwork", "random-projection",
+        "cppn", "cppn-graph", "dct", "direct", "hypernetwork", "low-rank", "mlp-hypernetwork",
+        "random-projection",
     ]  # fmt: skip
     assert plugins.names("optimizer") == (
         ["adam", "adamw", "cma-es", "pgpe", "random-search", "sgd", "snes", "start"]
