@@ -5,7 +5,9 @@ A table stands between `<!-- table NAME -->` and `<!-- end -->`; what stands els
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -50,6 +52,8 @@ TABLES = {
 }
 
 
+#: Row files of searches with their baselines.
+SEARCHES = ["mnist_search", "gabor_search", "cifar_without_gradient"]
 #: Network and row, the file of the steps, the model in the tables at both ends, and these tables.
 ABLATIONS = [
     ("mnist-cnn, Hyper4_4", "ablation_mnist", "Hyper4_4", "table2_faithful", "table2_mnist"),
@@ -76,7 +80,7 @@ def settings_table() -> str:
 
 def search_table() -> str:
     rows = []
-    for line in read("mnist_evolution"):
+    for line in itertools.chain.from_iterable(read(name) for name in ("mnist_evolution", *SEARCHES)):
         if not _by_gradient(line["trials"][0]):
             rows.append([line["model"], *_settings(line["trials"], SEARCH), _list(line["seeds"])])
     return _table(["row", *SEARCH, "seeds"], rows)
@@ -150,6 +154,33 @@ def evolution_table() -> str:
     return _table(head, rows)
 
 
+def baselines_table() -> str:
+    """Evolved rows beside the start and a random search, paired over seeds."""
+    rows = []
+    for name in SEARCHES:
+        lines = {line["model"]: line for line in read(name)}
+        for model, line in lines.items():
+            others = [lines.get(f"{model}, {baseline}") for baseline in ("start", "random")]
+            if any(others):
+                gains = [_gain(line, other) for other in others]
+                rows.append([model, *(_accuracy(each) for each in (*others, line)), *gains])
+    head = ["row", "start", "random search", "evolved", "gain over the start", "over random search"]
+    return _table(head, rows)
+
+
+def _gain(line: Line, baseline: Line | None) -> str:
+    """By how many points a row is above another with the same seeds, with a 95% interval, and p."""
+    if baseline is None:
+        return "not run"
+    before = {trial["seed"]: trial["test_accuracy"] for trial in baseline["trials"]}
+    pairs = [(before[t["seed"]], t["test_accuracy"]) for t in line["trials"] if t["seed"] in before]
+    gains = [100 * (after - first) for first, after in pairs]
+    if len(gains) < 2:
+        return f"{fmean(gains):+.2f} (n = 1)" if gains else "not run"
+    low, high = t_interval(gains) or (math.nan, math.nan)
+    return f"{fmean(gains):+.2f} ({low:+.2f} to {high:+.2f}), p = {paired_t_test(gains):.2g}"
+
+
 def population_table() -> str:
     """The measured time of a candidate, genophen's, and how many times as long others take."""
     rows, head = [], ["what varies", "genophen"]
@@ -200,6 +231,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "learning-rates": learning_rates_table,
     "ablation": ablation_table,
     "evolution": evolution_table,
+    "baselines": baselines_table,
     "population": population_table,
 }
 

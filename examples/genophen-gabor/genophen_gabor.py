@@ -77,10 +77,10 @@ class PatchFeaturesArchitecture(genophen.Architecture):
     Options: ClassVar[type[genophen.Options]] = PatchFeaturesOptions
     options: PatchFeaturesOptions
     input_shape = (3, 32, 32)
-    num_classes = 10
+    num_outputs = 10
 
     def build(self) -> nn.Module:
-        return PatchFeatures(3, 32, self.options.kernels, kernel_size=6, grid=3, classes=self.num_classes)
+        return PatchFeatures(3, 32, self.options.kernels, kernel_size=6, grid=3, classes=self.num_outputs)
 
     def expressed(self) -> list[str]:
         return ["conv.weight"]

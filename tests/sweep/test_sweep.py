@@ -480,6 +480,7 @@ ONE_SIDED = {
     "encodings_mnist": {"adam"},
     "encodings_block3": {"adam"},
     "encodings_mnist_evolution": {"cma-es"},
+    "mnist_search": {"cma-es"},
 }
 
 
