@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from genophen.contracts.genotype import Genotype
 from genophen.contracts.options import read_options
 from genophen.errors import ConfigError, PluginError
 from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.residual import Residual
 from genophen.plugins.contract import contract_problem
 from genophen.plugins.loading import load_plugins
 from genophen.runs import Run
@@ -30,9 +33,15 @@ def compile(
     *,
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
+    base: str | None = None,
     **options: Any,
 ) -> Phenotype:
     """Compile a module of your own into a phenotype, whose weights a genotype writes.
+
+    What is written starts at random, or, with `base="initial"`, as the network's own weights; `genophen.fit`
+    brings it near them. Biases keep the network's values and are trained as before, unless `conv_bias` is
+    given or the genotype writes them. `phenotype.summary()` says what is written; a warning, where the
+    genotype has more numbers than it writes.
 
     Args:
         network: any module; it is copied, not changed.
@@ -40,13 +49,16 @@ def compile(
         genotype: the name of an installed genotype, or a class.
         seed: seed of the genotype's initial values.
         input_shape: (C, H, W) of one image; it lets a genotype know where the inputs of a dense layer stand.
+        base: with `"initial"` the genotype writes a difference, at first zero, to the network's own weights,
+            which are frozen and not counted: a pretrained network is adapted by a few numbers.
         options: settings of the genotype, e.g. `embedding_dim=4`.
 
     Returns:
         A module to train like the network itself: `phenotype(images)`, `phenotype.parameters()`.
 
     Raises:
-        ConfigError: for options that the genotype does not have, and patterns that select nothing.
+        ConfigError: for options that the genotype does not have, another base, and patterns that select
+            nothing.
         PluginError: for a name that no plugin has.
     """
     if isinstance(expressed, str):
@@ -56,8 +68,21 @@ def compile(
     )
     if problem := contract_problem("genotype", cls):
         raise PluginError("cannot compile the network", found=problem)
+    if base not in (None, "initial"):
+        raise ConfigError("cannot compile the network", found=f"base={base!r}", allowed="'initial', or None")
     settings = read_options(cls.Options, options, f"genotype {cls.name}")
-    return compile_phenotype(network, expressed, cls, settings, seed=seed, input_shape=input_shape)
+    phenotype = compile_phenotype(
+        network,
+        expressed,
+        partial(Residual, cls) if base == "initial" else cls,
+        settings,
+        seed=seed,
+        input_shape=input_shape,
+        keep_biases="conv_bias" not in options,
+    )
+    if excess := phenotype.excess():
+        warnings.warn(excess, stacklevel=2)
+    return phenotype
 
 
 def run(

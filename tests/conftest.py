@@ -20,7 +20,9 @@ SHIPPED = (
 )
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    # Most tests' networks are smaller than any genotype.
+    config.addinivalue_line("filterwarnings", "ignore:.*has more numbers than it writes")
     # A shell's background jobs ignore Ctrl-C, and so would the processes that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

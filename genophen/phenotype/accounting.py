@@ -37,10 +37,15 @@ class SampleCounter:
             self._paused = before
 
     def count(self, samples: int, output: object) -> None:
-        """Count a forward pass over `samples` images, and each backward pass from its output."""
+        """Count a forward pass over `samples` images, and each backward pass from its output.
+
+        Within `torch.compile`, which takes no hook, one backward pass is counted wherever there can be one.
+        """
         if self._paused:
             return
         self.forward_samples += samples
+        if torch.compiler.is_compiling() and torch.is_grad_enabled():
+            self.backward_samples += samples * any(tensor.requires_grad for tensor in tensors_in(output))
         on_backward(output, lambda: self._count_backward(samples))
 
     def take(self) -> SampleCounter:
@@ -59,7 +64,12 @@ class SampleCounter:
 
 
 def on_backward(output: object, call: Callable[[], None]) -> None:
-    """Call back once in each backward pass that begins at an output: tensors in tuples, lists and dicts."""
+    """Call back once in each backward pass that begins at an output: tensors in tuples, lists and dicts.
+
+    Not within `torch.compile`.
+    """
+    if torch.compiler.is_compiling():
+        return
     tensors = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
     if tensors and torch.is_grad_enabled():
         register_multi_grad_hook(tensors, lambda _: call(), mode="any")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -13,11 +13,17 @@ from torch import Tensor, nn
 
 from genophen.contracts.genotype import Genotype, Scope, Target
 from genophen.contracts.options import Options
-from genophen.errors import ConfigError, PluginError, listed
+from genophen.errors import ConfigError, nearest
 from genophen.phenotype.accounting import SampleCounter, on_backward
-from genophen.phenotype.positions import image_positions
+from genophen.phenotype.positions import with_positions
+from genophen.phenotype.residual import Residual
 from genophen.phenotype.slots import WeightSlots, make_parameters
+from genophen.phenotype.summary import Summary
 from genophen.phenotype.targets import aliases, find_targets
+from genophen.phenotype.written import check_written, held_at_zero
+
+#: What `Phenotype.genes` knows.
+SCOPES = ("embeddings", "generator", "genotype", "all")
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Phenotype(nn.Module):
         super().__init__()
         with torch.no_grad():
             written = genotype.express()
-        _check_expressed(genotype, written, targets)
+        check_written(genotype, written, targets)
         self.targets = {name: target for name, target in targets.items() if name in written}
         #: Every name of each expressed tensor in the network, its own first: tied parameters have several.
         self.names_of = {name: aliases(network, name) for name in written}
@@ -64,6 +70,7 @@ class Phenotype(nn.Module):
         self.network = network
         self.genotype = genotype.train(network.training)
         self.training = network.training
+        self._own_weights = _own_weights(genotype, written, targets)
         self.samples = SampleCounter()
         #: Lower precision (such as `torch.bfloat16`) for the network's arithmetic in training mode; the
         #: weights are expressed and the output is returned in full precision all the same.
@@ -135,17 +142,21 @@ class Phenotype(nn.Module):
 
     def held_at_zero(self) -> list[str]:
         """Names of the biases that the genotype writes as constant zeros."""
-        with torch.enable_grad():
-            written = self.genotype.express()
-        biases = [name for name, target in self.targets.items() if target.is_bias]
-        return [n for n in biases if not written[n].requires_grad and not written[n].count_nonzero()]
+        return held_at_zero(self.genotype, self.targets)
 
     def genes(self, scope: Scope | Literal["all"]) -> list[str]:
         """Names of this phenotype's parameters that a search in `scope` varies; `all`: the direct ones, too.
 
         Raises:
-            ConfigError: where the genotype has nothing in that scope.
+            ConfigError: for a scope that there is not, and where the genotype has nothing in it.
         """
+        if scope not in SCOPES:
+            raise ConfigError(
+                f"cannot select the genes {scope!r}",
+                found="no such scope",
+                allowed=", ".join(SCOPES),
+                next_step=nearest(scope, SCOPES) if isinstance(scope, str) else "",
+            )
         names = [f"genotype.{name}" for name in self.genotype.genes("genotype" if scope == "all" else scope)]
         if scope == "all":
             names += [f"network.{name}" for name, _ in self.network.named_parameters()]
@@ -163,6 +174,24 @@ class Phenotype(nn.Module):
             direct=direct,
         )
 
+    def summary(self) -> str:
+        """What is written, of which shapes and kinds, from how many numbers, and what is trained directly."""
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        """The summary as a table for notebooks."""
+        return self._summary().as_html()
+
+    def excess(self) -> str:
+        """In words, that the genotype has more numbers than it writes; empty where it has not."""
+        return self._summary().excess
+
+    def _summary(self) -> Summary:
+        counts = self.parameter_counts()
+        return Summary(
+            self.genotype.name, list(self.targets.values()), counts.kernel, counts.direct, self._own_weights
+        )
+
     def _count_scope(self, scope: Scope) -> int:
         try:
             names = self.genotype.genes(scope)
@@ -174,15 +203,17 @@ class Phenotype(nn.Module):
 def compile_phenotype(
     network: nn.Module,
     expressed: Sequence[str],
-    genotype: type[Genotype],
+    genotype: type[Genotype] | partial[Residual],
     options: Options | None = None,
     *,
     seed: int = 0,
     input_shape: Sequence[int] | None = None,
+    keep_biases: bool = False,
 ) -> Phenotype:
     """Compile a network and a genotype class into a phenotype. The network itself is left as it is.
 
-    With the `input_shape` (C, H, W) of one image, dense targets say which positions their inputs have.
+    With the `input_shape` (C, H, W) of one image, dense targets say which positions their inputs have. With
+    `keep_biases` the biases that the genotype would hold at zero stay the network's own.
 
     Raises:
         ConfigError: for patterns that select nothing, or nothing that can be expressed.
@@ -194,11 +225,37 @@ def compile_phenotype(
         )
     targets = find_targets(network, expressed)
     if input_shape is not None:
-        targets = _with_positions(network, targets, input_shape)
-    generator = torch.Generator().manual_seed(seed)
-    written_by = genotype(genotype.Options() if options is None else options, targets, generator)
+        targets = with_positions(network, targets, input_shape)
+    if options is None and isinstance(genotype, type):
+        options = genotype.Options()
+    written_by = _make(genotype, options, targets, seed)
+    if keep_biases and (held := held_at_zero(written_by, targets)):
+        targets = {name: target for name, target in targets.items() if name not in held}
+        written_by = _make(genotype, options, targets, seed)
+    return Phenotype(copy.deepcopy(network), written_by, targets)
+
+
+def _make(
+    genotype: type[Genotype] | partial[Residual], options: Any, targets: dict[str, Target], seed: int
+) -> Genotype:
+    """A genotype for the targets, on their device and in their precision, that writes them."""
+    made = genotype(options, targets, torch.Generator().manual_seed(seed))
     like = next(iter(targets.values())).initial
-    return Phenotype(copy.deepcopy(network), written_by.to(like.device, like.dtype), targets)
+    with torch.no_grad():
+        check_written(made, made.express(), targets)
+    return made.to(like.device, like.dtype)
+
+
+def _own_weights(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> str:
+    """In words, what becomes of the weights that the network was built or loaded with."""
+    if isinstance(genotype, Residual):
+        return "what is written is added to the network's own weights, which are frozen"
+    if all(torch.equal(weight, targets[name].initial) for name, weight in written.items()):
+        return "what is written begins as the network's own weights"
+    return (
+        "the network's own weights are not used where a genotype writes; base='initial' adds to them, "
+        "genophen.fit comes near them"
+    )
 
 
 def _is_channels_last(value: object) -> bool:
@@ -210,17 +267,6 @@ def _is_channels_last(value: object) -> bool:
     )
 
 
-def _with_positions(
-    network: nn.Module, targets: dict[str, Target], input_shape: Sequence[int]
-) -> dict[str, Target]:
-    dense = [name for name, target in targets.items() if target.kind == "dense" and target.gates == 1]
-    owners = {name: name.rpartition(".")[0] for name in dense}
-    if not owners:
-        return targets
-    shapes = image_positions(network, input_shape, list(owners.values()))
-    return {name: replace(target, image=shapes.get(owners.get(name, ""))) for name, target in targets.items()}
-
-
 def _trainable(parameters: Iterable[nn.Parameter]) -> int:
     return sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
 
@@ -230,34 +276,3 @@ def _equal(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
         a.device == b.device and a.dtype == b.dtype and torch.equal(a, b)
         for a, b in zip(left, right, strict=True)
     )
-
-
-def _check_expressed(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> None:
-    """Raise a PluginError where the tensors written are not the targets."""
-    attempted = f"cannot compile with the genotype {genotype.name}"
-    kinds = {type(value).__name__ for value in written.values()} if isinstance(written, dict) else set()
-    if not isinstance(written, dict) or not all(isinstance(tensor, Tensor) for tensor in written.values()):
-        raise PluginError(
-            attempted,
-            found=f"express() returned {type(written).__name__} of {listed(kinds)}",
-            allowed="a dict of tensors by target name",
-        )
-    if unknown := sorted(set(written) - set(targets)):
-        raise PluginError(
-            attempted, found=f"it wrote {unknown[0]!r}, which is no target", allowed=", ".join(targets)
-        )
-    for name, target in targets.items():
-        if name not in written:
-            if target.is_bias:
-                continue
-            raise PluginError(
-                attempted,
-                found=f"it wrote nothing for {name!r}",
-                allowed="express() writes every weight target",
-            )
-        if tuple(written[name].shape) != target.shape:
-            raise PluginError(
-                attempted,
-                found=f"it wrote shape {tuple(written[name].shape)} for {name!r}",
-                allowed=str(target.shape),
-            )

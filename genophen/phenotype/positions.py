@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from genophen.contracts.genotype import Target
+
 Shape = tuple[int, int, int]
+
+
+def with_positions(
+    network: nn.Module, targets: dict[str, Target], input_shape: Sequence[int]
+) -> dict[str, Target]:
+    """The targets, of which each dense one says where its inputs stand in an image of `input_shape`."""
+    dense = [name for name, target in targets.items() if target.kind == "dense" and target.gates == 1]
+    owners = {name: name.rpartition(".")[0] for name in dense}
+    if not owners:
+        return targets
+    shapes = image_positions(network, input_shape, list(owners.values()))
+    return {name: replace(target, image=shapes.get(owners.get(name, ""))) for name, target in targets.items()}
 
 
 def image_positions(

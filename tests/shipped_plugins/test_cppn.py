@@ -133,7 +133,7 @@ def test_counts_and_genes() -> None:
     ]  # fmt: skip
     with pytest.raises(genophen.ConfigError, match="cppn has no embeddings"):
         free.genes("embeddings")
-    held = genophen.compile(small_network(), ["0.weight", "3.weight"], "cppn")
+    held = genophen.compile(small_network(), ["0.weight", "3.weight"], "cppn", conv_bias=False)
     assert held.held_at_zero() == ["0.bias", "3.bias"]
     assert held.parameter_counts().kernel == one_network
 

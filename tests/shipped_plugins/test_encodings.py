@@ -140,6 +140,7 @@ def test_an_mlp_hypernetwork_writes_chunk_after_chunk(encoding: str) -> None:
 )
 def test_counts_on_mnist_cnn(genotype: str, options: dict[str, Any], kernel: int) -> None:
     architecture = plugin_class("architecture", "mnist-cnn")()
+    options["conv_bias"] = False
     phenotype = genophen.compile(architecture.build(), architecture.expressed(), genotype, **options)
     counts = phenotype.parameter_counts()
     assert (counts.kernel, counts.total) == (kernel, kernel + 8650)

@@ -207,7 +207,7 @@ def test_gradients_reach_every_embedding_and_generator_tensor() -> None:
 
 
 def test_expressed_biases_are_held_at_zero_unless_they_are_free() -> None:
-    held = compiled(embedding_dim=4)
+    held = compiled(embedding_dim=4, conv_bias=False)
     assert held.held_at_zero() == ["0.bias", "3.bias"]
     assert not held.weights()["0.bias"].any()
     assert not held.materialize()[0].bias.any()

@@ -247,7 +247,9 @@ class Hypernetwork(genophen.Genotype):
         embeddings = [name for name in names if name.endswith(".embeddings")]
         if scope == "embeddings":
             return embeddings
-        return [name for name in names if name.startswith("generators.") and name not in embeddings]
+        if scope == "generator":
+            return [name for name in names if name.startswith("generators.") and name not in embeddings]
+        raise genophen.no_genes(self, scope)
 
 
 def _first(tensor: Tensor, count: int, dim: int) -> Tensor:

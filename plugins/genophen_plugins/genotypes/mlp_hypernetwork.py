@@ -85,6 +85,8 @@ class MLPHypernetwork(genophen.Genotype):
             return names
         if scope == "embeddings":
             return ["embeddings"]
+        if scope != "generator":
+            raise genophen.no_genes(self, scope)
         return [name for name in names if name != "embeddings" and not name.startswith("biases.")]
 
     def _encoded(self) -> Tensor:
