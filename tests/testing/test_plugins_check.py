@@ -142,10 +142,14 @@ class Mine(genophen.Architecture):
 def register_architectures(register): register(Mine)
 """
 GENOTYPE = [
-    (".view(target.shape)", "", "it wrote shape (20, 27) for '0.weight'; allowed: (20, 3, 3, 3)"),
-    (".view(target.shape)", ".detach().view(target.shape)", "detached from every parameter"),
-    (".view(target.shape)", ".double().view(target.shape)", "is torch.float64: write torch.float32"),
-    ("left @ right)", "left @ right / 0)", "is not finite: look at initial values and divisions"),
+    (
+        "target.from_kernel(kernel.view(target.kernel_shape))",
+        "kernel",
+        "it wrote shape (20, 27) for '0.weight'; allowed: (20, 3, 3, 3)",
+    ),
+    ("kernel.view(", "kernel.detach().view(", "detached from every parameter"),
+    ("kernel.view(", "kernel.double().view(", "is torch.float64: write torch.float32"),
+    ("left @ right,", "left @ right / 0,", "is not finite: look at initial values and divisions"),
     (", generator=generator", "", "the global generator was used: torch.randn(..., generator=generator)"),
     (
         "torch.randn(shape, generator=generator)",
@@ -153,7 +157,7 @@ GENOTYPE = [
         "two genotypes of one seed express other weights: draw from the generator",
     ),
     ("nn.ParameterList(", "list(", "it has no parameters: make them nn.Parameter, in nn.ParameterList"),
-    ("left @ right)", "left @ right + torch.rand(()) * left @ right.abs())", "draw no noise"),
+    ("left @ right,", "left @ right + torch.rand(()) * left @ right.abs(),", "draw no noise"),
     (
         'if scope != "genotype":',
         "if False:",
@@ -170,7 +174,7 @@ GENOTYPE = [
         "self.unused = nn.Parameter(torch.zeros(1))\n        self.right = ",
         "no gradient reaches unused: let express() use it",
     ),
-    ("return {\n            target.name:", "return {\n            target.name + 'x':", "which is no target"),
+    ("weights[target.name]", "weights[target.name + 'x']", "which is no target"),
     ("Field(4, ge=1", "Field(ge=1", "has no default for rank"),
 ]
 OPTIMIZER = [
