@@ -103,8 +103,7 @@ class KernelGenerator(nn.Module):
         self.tilings = tilings
         fan_ins = [tiling.target.fan_in for tiling in tilings for _ in range(tiling.num_blocks)]
         kh, kw = math.prod(kernel_size[:-1]), kernel_size[-1]
-        basis, n_z = options.basis_channels, options.embedding_dim
-        d = options.hidden_width
+        basis, n_z, d = options.basis_channels, options.embedding_dim, options.hidden_width
         self.basis = basis
         if options.initialization == "small":
             stds = torch.full((len(fan_ins), 1), 0.01)
@@ -160,9 +159,8 @@ class KernelGenerator(nn.Module):
         weights = {}
         for tiling, own, maps in zip(tilings, a.split(rows), templates.split(rows), strict=True):
             target = tiling.target
-            scaled = maps
-            if in_advance and target.fan_in != c_in * numbers:
-                scaled = maps * math.sqrt(c_in * numbers / target.fan_in)
+            other_scale = in_advance and target.fan_in != c_in * numbers
+            scaled = maps * math.sqrt(c_in * numbers / target.fan_in) if other_scale else maps
             kernels = torch.bmm(scaled.flatten(1, 2), own.mT)  # (rows, B kh kw, C_in)
             kernel = tiling.crop(kernels.view(-1, numbers, c_in)).mT  # (C_out, C_in, kh kw)
             if standardized and not in_advance and target.kind != "scale":
