@@ -68,7 +68,7 @@ def _instead(path: Path) -> str:
             f"`genophen run {path}/config.toml` trains the same again"
         )
     folder = path if path.is_dir() else path.parent
-    there = sorted(file.name for file in folder.glob("*.toml"))[:10]
+    there = sorted(file.name for file in folder.glob("*.toml") if file != path)[:10]
     if path.is_dir():
         return f"name a file in it: {', '.join(there)}" if there else "name a TOML file"
     hint = nearest_name(path.name, there)

@@ -174,7 +174,7 @@ def test_an_override_that_cannot_be_applied_is_explained(assignment: str, said: 
     [
         (b"a = ", "no valid TOML"),
         (b"\xff = 1", "byte 0 is not UTF-8"),
-        (b"#" * 70_000, "more than 65536 bytes"),
+        (b"#" * 70_000, "more than 65,536 bytes"),
         (b"a." * 2000 + b"b = 1", "nested too deep"),
         (b"a = " + b"[" * 3000, "nested too deep"),
         (b"a = " + b"{b=" * 3000, "nested too deep"),
