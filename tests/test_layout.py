@@ -16,6 +16,7 @@ from conftest import ROOT, SHIPPED
 import genophen
 from genophen.cli import cli
 from genophen.cli.examples import shipped_examples
+from genophen.plugins.loading import load_plugins
 
 #: The wings, each of which may import those that stand below it, and nothing above.
 WINGS = [
@@ -105,6 +106,16 @@ def test_the_library_imports_no_plugin_and_no_optional_package(file: Path) -> No
         assert not imported(file, package)
 
 
+@pytest.mark.parametrize("wing", ["compare", "export", "report", "sweep", "training"])
+def test_what_is_done_with_runs_names_no_plugin(wing: str) -> None:
+    registered = load_plugins().registered.values()
+    names = {name for plugins in registered for name in plugins} - {"classification"}  # the core's own
+    for file in (LIBRARY / wing).glob("*.py"):
+        nodes = ast.walk(ast.parse(file.read_text()))
+        texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
+        assert not texts & names, file
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda file: file.stem)
 def test_shipped_plugins_use_public_names_alone(file: Path) -> None:
     assert imported(file, "genophen") <= {"genophen"}
@@ -160,7 +171,6 @@ def blocks(language: str) -> list[str]:
 
 
 def test_readmes_plugin_trains(tmp_path: Path) -> None:
-    from genophen.plugins.loading import load_plugins
     from genophen.testing import check_architecture
 
     file = tmp_path / "tiny.py"

@@ -10,8 +10,8 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
+from genophen.compare.finished import read_progress
 from genophen.compare.groups import Group
-from genophen.compare.records import read_progress
 
 #: What curves are drawn against: key, and the axis's name.
 AXES = {"sample_evaluations": "sample evaluations", "seconds": "seconds of training and validation"}

@@ -1,4 +1,4 @@
-"""Groups: the runs of one setting under several seeds, with a name that tells them apart."""
+"""What a comparison compares: groups of finished runs, and the runs that it leaves out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genophen.compare.records import LeftOut, Run, read_run, why_without_result
+from genophen.compare.finished import FinishedRun, LeftOut, read_run, why_without_result
+from genophen.compare.grouping import holds_sweep, sorted_into_groups
 from genophen.config.config import PluginLookup
 from genophen.contracts.measure import Measure
 from genophen.errors import ConfigError
@@ -15,16 +16,13 @@ from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import RunDirectory, trial_directory
 from genophen.sweep.file import read_sweep
 
-#: Sections whose settings a group's name tells first, in this order.
-_NAMED = ("task", "dataset", "architecture", "genotype", "optimizer")
-
 
 @dataclass(frozen=True)
 class Group:
     """The runs of one setting, a seed each, in order of their seeds."""
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[FinishedRun, ...]
     left_out: tuple[LeftOut, ...]
     settings: Mapping[str, Any]
     #: Settings of other runs of the group that are not those of the first.
@@ -33,18 +31,8 @@ class Group:
     baseline_of: str = ""
 
     @property
-    def by_seed(self) -> dict[int, Run]:
+    def by_seed(self) -> dict[int, FinishedRun]:
         return {run.seed: run for run in self.runs}
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A run with the sweep and the row that it belongs to, if it does."""
-
-    run: Run | LeftOut
-    sweep: Path | None = None
-    row: str = ""
-    baseline_of: str = ""
 
 
 def read_groups(directories: Sequence[Path], plugins: PluginLookup) -> list[Group]:
@@ -54,14 +42,13 @@ def read_groups(directories: Sequence[Path], plugins: PluginLookup) -> list[Grou
         ConfigError: for a folder that is neither, and where nothing is left to compare.
         DamagedError: for a record that is not what genophen writes.
     """
-    members: dict[Path, _Member] = {}
+    runs: dict[Path, FinishedRun | LeftOut] = {}
     for directory in directories:
-        for member in _members(directory, plugins):
-            members.setdefault(member.run.directory.resolve(), member)
-    sorted_in: dict[object, list[_Member]] = {}
-    for member in members.values():
-        sorted_in.setdefault(_key(member), []).append(member)
-    groups = _named([(_common(found), found[0]) for found in sorted_in.values()])
+        for run in _runs_in(directory, plugins):
+            runs.setdefault(run.directory.resolve(), run)
+    found = sorted_into_groups([*runs.values()])
+    rows = {(each[0].sweep, each[0].row.name): name for name, each in found.items() if each[0].row}
+    groups = [_group(name, each, rows) for name, each in found.items()]
     _check_comparable(groups)
     return groups
 
@@ -77,110 +64,45 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _members(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
-    if (GuardedPath(directory) / "sweep.toml").is_file():
-        yield from _trials(directory, plugins)
-    elif RunDirectory(directory).config.is_file():
-        yield _Member(read_run(directory, plugins))
-    else:
-        raise ConfigError(
-            f"cannot compare {directory}",
-            found="neither config.toml nor sweep.toml in it" if directory.is_dir() else "no such folder",
-            allowed="run directories, and folders that `genophen sweep --out` made",
-            next_step="give the folder that `genophen run` or `genophen sweep` wrote to",
-        )
-
-
-def _trials(directory: Path, plugins: PluginLookup) -> Iterator[_Member]:
+def _runs_in(directory: Path, plugins: PluginLookup) -> Iterator[FinishedRun | LeftOut]:
+    if not holds_sweep(directory, "compare"):
+        yield read_run(directory, plugins)
+        return
     for row in read_sweep(GuardedPath(directory) / "sweep.toml").rows:
         for seed in row.seeds:
             folder = trial_directory(directory, row.trial_name(seed))
             files = RunDirectory(folder)
             if files.config.is_file() and files.result.is_file():
-                run: Run | LeftOut = read_run(folder, plugins)
+                run = read_run(folder, plugins)
             else:
-                run = LeftOut(folder, seed, None, why_without_result(folder))
-            yield _Member(run, directory, row.name, row.baseline_of)
+                run = LeftOut(folder, seed, why_without_result(folder))
+            yield replace(run, sweep=directory, row=row)
 
 
-def _key(member: _Member) -> object:
-    """Runs with equal keys are one group: a sweep's row, or equal settings."""
-    if member.sweep is not None:
-        return member.sweep.resolve(), member.row
-    return repr(sorted((member.run.settings or {}).items()))
-
-
-def _common(members: Iterable[_Member]) -> Group:
-    """One group, unnamed; a seed that comes twice counts once."""
-    runs: dict[int, Run] = {}
+def _group(
+    name: str, found: Iterable[FinishedRun | LeftOut], rows: Mapping[tuple[Path | None, str], str]
+) -> Group:
+    """One group; a seed that comes twice counts once. `rows`: the name of each sweep's row's group."""
+    runs: dict[int, FinishedRun] = {}
     left_out: list[LeftOut] = []
     mixed: set[str] = set()
-    for member in members:
-        run = member.run
+    baseline_of = ""
+    for run in found:
         if isinstance(run, LeftOut):
             left_out.append(run)
         elif run.seed in runs:
             reason = f"the same settings and seed as {runs[run.seed].directory}"
-            left_out.append(LeftOut(run.directory, run.seed, run.settings, reason))
+            left_out.append(LeftOut(run.directory, run.seed, reason, run.settings, run.genotype))
         else:
             runs[run.seed] = run
             mixed |= set(differing(next(iter(runs.values())).settings, run.settings))
-    every: list[Run | LeftOut] = [*runs.values(), *left_out]
+        if run.row is not None:
+            baseline_of = rows.get((run.sweep, run.row.baseline_of), run.row.baseline_of)
+    every: list[FinishedRun | LeftOut] = [*runs.values(), *left_out]
     known = [run.settings for run in every if run.settings is not None]
     ordered = tuple(runs[seed] for seed in sorted(runs))
-    return Group("", ordered, tuple(left_out), known[0] if known else {}, tuple(sorted(mixed)))
-
-
-def _named(found: Sequence[tuple[Group, _Member]]) -> list[Group]:
-    settings = [group.settings for group, _ in found if group.settings]
-    names = [
-        (member.row if member.sweep is not None else group_name(group.settings, settings)) or "runs"
-        for group, member in found
-    ]
-
-    def full(name: str, member: _Member) -> str:
-        return _printable(f"{name} ({_place(member)})" if names.count(name) > 1 else name)
-
-    return [
-        replace(group, name=full(name, member), baseline_of=full(member.baseline_of, member))
-        for (group, member), name in zip(found, names, strict=True)
-    ]
-
-
-def _place(member: _Member) -> Path:
-    return member.sweep or member.run.directory
-
-
-def _printable(name: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in name)
-
-
-def group_name(own: Mapping[str, Any], every: Sequence[Mapping[str, Any]]) -> str:
-    """What sets a group's settings apart from the others': plugins by name, then single settings."""
-    different = {
-        key for key in own if len({repr(settings[key]) for settings in every if key in settings}) > 1
-    }
-    parts = []
-    for section in _NAMED:
-        inside = {key for key in different if key.startswith(f"{section}.")}
-        if section == "genotype" and inside:
-            parts.append(_model(own))
-            sizes = {f"genotype.hypernetwork.{size}" for size in ("embedding_dim", "projection_dim")}
-            different -= {"genotype.name", *sizes}
-        elif f"{section}.name" in inside:
-            parts.append(str(own[f"{section}.name"]))
-            different.discard(f"{section}.name")
-    parts += [f"{key.rpartition('.')[2]}={own[key]}" for key in sorted(different)]
-    return ", ".join(parts) or f"{_model(own)}, {own['optimizer.name']}"
-
-
-def _model(settings: Mapping[str, Any]) -> str:
-    """The genotype as the published tables call it."""
-    name = str(settings["genotype.name"])
-    embedding_dim = settings.get("genotype.hypernetwork.embedding_dim")
-    if name == "hypernetwork" and embedding_dim is not None:
-        return f"Hyper{embedding_dim}_{settings.get('genotype.hypernetwork.projection_dim', embedding_dim)}"
-    return "ConvModel" if name == "direct" else name
+    settings = known[0] if known else {}
+    return Group(name, ordered, tuple(left_out), settings, tuple(sorted(mixed)), baseline_of)
 
 
 def measure_of(groups: Sequence[Group]) -> Measure:

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genophen.compare.finished import FinishedRun
 from genophen.compare.groups import Group
-from genophen.compare.records import Run
 from genophen.config.config import resolve_config
 from genophen.config.toml import assign, read_toml
 from genophen.data.classification import Classification
@@ -79,7 +79,7 @@ def read_predictions(
 
 
 def correct_images(
-    run: Run, plugins: Plugins, places: Places, notify: Notify
+    run: FinishedRun, plugins: Plugins, places: Places, notify: Notify
 ) -> tuple[NDArray[np.bool_], str]:
     """On which test images the best round of a run is right, shape (images,), and the data set's SHA-256.
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from genophen.contracts.options import Options
+from genophen.contracts.options import Options as AnyOptions
 from genophen.errors import ConfigError
 
 Scope = Literal["embeddings", "generator", "genotype"]
@@ -93,7 +93,17 @@ class Genotype(nn.Module, ABC):
 
     name: ClassVar[str]
     description: ClassVar[str]
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[AnyOptions]] = AnyOptions
+
+    #: Each weight is a parameter of its own, as in an ordinary network: what the others are set beside.
+    is_direct: ClassVar[bool] = False
+    #: Settings that `title` tells.
+    titled: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def title(cls, options: AnyOptions) -> str:
+        """What tables and figures call it with these settings; unless a subclass knows better, its name."""
+        return cls.name
 
     def __init__(self, *arguments: object) -> None:
         """Get ready as a module; the arguments are the subclass's, and passing them on is allowed."""

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genophen.compare.groups import group_name
-from genophen.compare.records import Run, read_record, read_rows, read_run, why_without_result
+from genophen.compare.finished import FinishedRun, read_record, read_rows, read_run, why_without_result
+from genophen.compare.grouping import GenotypeTitle, holds_sweep, sorted_into_groups
 from genophen.config.config import DEFAULT_NAMES, PluginLookup
 from genophen.contracts.measure import ACCURACY, Measure
-from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
+from genophen.errors import DamagedError, GenophenError, one_line
 from genophen.storage.guard import GuardedPath
 from genophen.storage.records import Environment, MetricsRow, Result
 from genophen.storage.rundir import RunDirectory, is_locked, trial_directory
@@ -34,6 +34,7 @@ class ReportRun:
     note: str = ""
     #: All that its result depends on, by dotted key, less the seed.
     settings: dict[str, Any] = field(default_factory=dict)
+    genotype: GenotypeTitle | None = None
     config: str = ""
     result: Result | None = None
     environment: Environment | None = None
@@ -101,6 +102,11 @@ class ReportGroup:
         return next((run.result for run in self.ranked), None)
 
     @property
+    def is_direct(self) -> bool:
+        """Whether each of its weights is a parameter of its own."""
+        return any(run.genotype.is_direct for run in self.runs if run.genotype is not None)
+
+    @property
     def published(self) -> Published:
         row = self.runs[0].row
         return Published() if row is None else row.published
@@ -162,7 +168,8 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
     title = titles[0] if len(titles) == 1 else f"{len(runs)} runs"
     running = any(is_locked(GuardedPath(directory)) for directory in directories)
     running = running or any(run.status == "running" for run in runs.values())
-    return Collection(title, measure, _grouped(list(runs.values())), list(damaged.items()), running)
+    groups = [ReportGroup(name, tuple(each)) for name, each in sorted_into_groups([*runs.values()]).items()]
+    return Collection(title, measure, groups, list(damaged.items()), running)
 
 
 def _nothing(damaged: Mapping[Path, str]) -> DamagedError:
@@ -178,28 +185,21 @@ def _nothing(damaged: Mapping[Path, str]) -> DamagedError:
 def _read_folder(directory: Path, plugins: PluginLookup) -> tuple[str, list[ReportRun]]:
     """A title, and the runs of a run directory or of a sweep's folder."""
     name = directory.resolve().name
-    guarded = GuardedPath(directory)
-    if (guarded / "sweep.toml").is_file():
-        try:
-            sweep = read_sweep(guarded / "sweep.toml")
-        except GenophenError as error:
-            # The trials are run directories like any others, and can be shown without their rows.
-            unreadable = ReportRun(directory / "sweep.toml", None, "unreadable", reason_of(error))
-            trials = [_trial(directory, trial, None, plugins) for trial in (guarded / "trials").names()]
-            return name, [unreadable, *(trial for trial in trials if trial.status != "not run")]
-        return sweep.title, [
-            replace(_trial(directory, row.trial_name(seed), seed, plugins), sweep=directory, row=row)
-            for row in sweep.rows
-            for seed in row.seeds
-        ]
-    if (guarded / "config.toml").is_file():
+    if not holds_sweep(directory, "report on"):
         return name, [_tried(directory, None, plugins)]
-    raise ConfigError(
-        f"cannot report on {directory}",
-        found="neither config.toml nor sweep.toml in it" if directory.is_dir() else "no such folder",
-        allowed="run directories, and folders that `genophen sweep --out` made",
-        next_step="give the folder that `genophen run` or `genophen sweep` wrote to",
-    )
+    guarded = GuardedPath(directory)
+    try:
+        sweep = read_sweep(guarded / "sweep.toml")
+    except GenophenError as error:
+        # The trials are run directories like any others, and can be shown without their rows.
+        unreadable = ReportRun(directory / "sweep.toml", None, "unreadable", reason_of(error))
+        trials = [_trial(directory, trial, None, plugins) for trial in (guarded / "trials").names()]
+        return name, [unreadable, *(trial for trial in trials if trial.status != "not run")]
+    return sweep.title, [
+        replace(_trial(directory, row.trial_name(seed), seed, plugins), sweep=directory, row=row)
+        for row in sweep.rows
+        for seed in row.seeds
+    ]
 
 
 def _trial(sweep: Path, name: str, seed: int | None, plugins: PluginLookup) -> ReportRun:
@@ -233,7 +233,7 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
     files = RunDirectory(directory)
     found = read_run(directory, plugins)
     result = read_record(files.result, Result) if files.result.is_file() else None
-    status, _, note = ("", "", "") if isinstance(found, Run) else found.reason.partition(": ")
+    status, _, note = ("", "", "") if isinstance(found, FinishedRun) else found.reason.partition(": ")
     if is_locked(files.folder):
         status, result = "running", None
     elif result is not None:
@@ -246,6 +246,7 @@ def _read(directory: Path, plugins: PluginLookup) -> ReportRun:
         status,
         note,
         found.settings or {},
+        found.genotype,
         files.config.read_bytes().decode(),
         result,
         read_record(files.environment, Environment) if files.environment.is_file() else None,
@@ -257,30 +258,3 @@ def reason_of(error: GenophenError) -> str:
     """An error in one line."""
     problems = [str(problem) for problem in getattr(error, "problems", ())]
     return one_line("; ".join(part for part in (error.attempted, error.found, *problems[:3]) if part))
-
-
-def _grouped(runs: Sequence[ReportRun]) -> list[ReportGroup]:
-    """Runs in groups: by the row of their sweep, or by equal settings."""
-    members: dict[object, list[ReportRun]] = {}
-    for run in runs:
-        if run.sweep is not None and run.row is not None:
-            key: object = (run.sweep.resolve(), run.row.name)
-        else:
-            key = repr(sorted(run.settings.items()))
-        members.setdefault(key, []).append(run)
-    every = [found[0].settings for found in members.values() if found[0].settings]
-    names = [_name(found[0], every) for found in members.values()]
-    return [
-        ReportGroup(f"{name} ({_place(found[0])})" if names.count(name) > 1 else name, tuple(found))
-        for name, found in zip(names, members.values(), strict=True)
-    ]
-
-
-def _name(run: ReportRun, every: Sequence[dict[str, Any]]) -> str:
-    if run.row is not None:
-        return one_line(run.row.name) or "runs"
-    return one_line(group_name(run.settings, every)) if run.settings else "runs"
-
-
-def _place(run: ReportRun) -> str:
-    return one_line(str(run.sweep or run.directory))

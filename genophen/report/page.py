@@ -179,7 +179,7 @@ def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Memb
 
 def _kernels(members: Mapping[str, Member], plugins: Plugins) -> Part:
     """The kernels of each genotype, those learned directly first."""
-    shown = sorted(members.items(), key=lambda item: item[0] != "direct")[:_MAX_KERNELS]
+    shown = sorted(members.items(), key=lambda item: not item[1][0].is_direct)[:_MAX_KERNELS]
     networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
     titles = [
         f"{genotype}: {group.name}, {network.phenotype.parameter_counts().kernel:,} kernel parameters"

@@ -48,7 +48,7 @@ def points_of(groups: Sequence[ReportGroup]) -> list[Point]:
             group.result.parameters.kernel,
             group.test_score,
             group.spread or 0.0,
-            group.result.genotype == "direct",
+            group.is_direct,
         )
         for group in groups
         if group.result is not None and group.test_score is not None and group.result.parameters.kernel

@@ -13,6 +13,11 @@ class Direct(genophen.Genotype):
 
     name = "direct"
     description = "each expressed weight and its bias is a parameter of its own (the ConvModel)"
+    is_direct = True
+
+    @classmethod
+    def title(cls, options: genophen.Options) -> str:
+        return "ConvModel"
 
     def __init__(
         self, options: genophen.Options, targets: dict[str, genophen.Target], generator: torch.Generator

@@ -1,4 +1,7 @@
-"""What a comparison reads of a run directory. Every value is checked: files may have been edited by hand."""
+"""What statistics need of a finished run, read from its directory.
+
+Every value is checked: files may have been edited by hand.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from genophen.compare.grouping import GenotypeTitle, genotype_title
 from genophen.config.config import PluginLookup, resolve_config
 from genophen.config.toml import read_toml
 from genophen.contracts.options import shown
@@ -15,22 +19,27 @@ from genophen.errors import DamagedError
 from genophen.storage.guard import GuardedPath
 from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow
 from genophen.storage.rundir import RunDirectory
+from genophen.sweep.file import Row
 from genophen.sweep.sweep import read_failure
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """A run that counts: it came to its end and has a test score."""
 
     directory: Path
     seed: int
     #: All that its result depends on, by dotted key, less the seed.
     settings: dict[str, Any]
+    genotype: GenotypeTitle
     result: Result
     test_score: float
     environment: Environment
+    #: The sweep and the row that it belongs to, if it does.
+    sweep: Path | None = None
+    row: Row | None = None
 
 
 @dataclass(frozen=True)
@@ -39,12 +48,15 @@ class LeftOut:
 
     directory: Path
     seed: int
-    #: None where no config tells.
-    settings: dict[str, Any] | None
     reason: str
+    #: None where no config tells.
+    settings: dict[str, Any] | None = None
+    genotype: GenotypeTitle | None = None
+    sweep: Path | None = None
+    row: Row | None = None
 
 
-def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
+def read_run(directory: Path, plugins: PluginLookup) -> FinishedRun | LeftOut:
     """A run as its directory records it.
 
     Raises:
@@ -53,11 +65,11 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
     """
     files = RunDirectory.open(directory)
     config = resolve_config(read_toml(files.config), plugins, str(files.config))
-    seed = config.training.seed
+    seed, genotype = config.training.seed, genotype_title(config, plugins)
     settings = config.settings()
     del settings["training.seed"]
     if not files.result.is_file():
-        return LeftOut(directory, seed, settings, why_without_result(directory))
+        return LeftOut(directory, seed, why_without_result(directory), settings, genotype)
     result = read_record(files.result, Result)
     choices = config.choices()
     recorded = {kind: getattr(result, kind) for kind in choices} | {"training.seed": result.seed}
@@ -68,11 +80,11 @@ def read_run(directory: Path, plugins: PluginLookup) -> Run | LeftOut:
                 files.result, f"{key} {value!r}, where config.toml has {configured[key]!r}", "one run's files"
             )
     if result.status not in ("completed", "stopped-early"):
-        return LeftOut(directory, seed, settings, result.status)
+        return LeftOut(directory, seed, result.status, settings, genotype)
     if result.test_score is None or result.validation_score is None:
         raise _damaged(files.result, f"status {result.status!r} without a score", "test_score = 0.98")
     environment = read_record(files.environment, Environment)
-    return Run(directory, seed, settings, result, result.test_score, environment)
+    return FinishedRun(directory, seed, settings, genotype, result, result.test_score, environment)
 
 
 def why_without_result(directory: Path) -> str:
