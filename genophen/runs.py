@@ -17,7 +17,7 @@ from genophen.export.exporting import export_run
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.loading import load_plugins
 from genophen.plugins.registry import Plugins
-from genophen.report.figures import kernels_figure
+from genophen.report.single import kernels_figure
 from genophen.storage.guard import GuardedPath
 from genophen.storage.records import read_environment, read_result, read_rows
 from genophen.storage.rundir import RunDirectory

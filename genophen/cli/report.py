@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The file to write (default: report.html, or the figure's NAME.png, in the first folder).",
+    help="The file to write (default: report.html, or the figure's name, in the first folder).",
 )
 @click.option(
     "--watch", is_flag=True, help="Write the page again whenever the runs get further; Ctrl-C ends."
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     "--figure",
     "figure_name",
     metavar="NAME",
-    help="One figure alone, as .png, .svg or .pdf: accuracy (of a sweep: against kernel parameters) or "
-    "kernels (of runs: side by side).",
+    help="One figure alone: accuracy (against kernel parameters, .svg) or kernels (of runs, side by side: "
+    ".png, .svg or .pdf).",
 )
 @device_option
 @data_dir_option
@@ -86,19 +86,21 @@ def report(
 
 def _draw(name: str, directories: tuple[Path, ...], out: Path | None, plugins: Plugins) -> None:
     """Write one figure, and print where it is."""
-    from genophen.compare.figures import write_figure
-    from genophen.errors import ConfigError, unknown_name
-    from genophen.report.figures import FIGURES
-    from genophen.storage.files import writing
+    from genophen.errors import ConfigError, listed, unknown_name
+    from genophen.report.single import FIGURES
+    from genophen.storage.files import write_file, writing
 
     if name not in FIGURES:
         raise ConfigError(f"cannot draw the figure {name!r}", **unknown_name("figure", [*FIGURES], name))
-    target = directories[0] / f"{name}.png" if out is None else out
-    if target.suffix not in (".png", ".svg", ".pdf"):
+    figure = FIGURES[name]
+    target = directories[0] / f"{name}{figure.endings[0]}" if out is None else out
+    if target.suffix not in figure.endings:
         raise ConfigError(
-            f"cannot write the figure to {target}", allowed="a name ending in .png, .svg or .pdf"
+            f"cannot write the figure {name} to {target}",
+            found=f"a name ending in {target.suffix!r}",
+            allowed=listed(figure.endings),
         )
-    figure = FIGURES[name](directories, plugins)
+    content = figure.content(directories, plugins, target.suffix)
     with writing(f"the figure to {target}", "--out FILE"):
-        write_figure(target, figure, dpi=150, bbox_inches="tight")
+        write_file(target, content)
     show(str(target))

@@ -11,11 +11,14 @@ from markupsafe import Markup
 from genophen.contracts.measure import Measure
 from genophen.report.axes import log_axis, score_axis
 from genophen.report.collection import ReportGroup
-from genophen.report.svg import Chart, Frame, shortened
+from genophen.report.svg import LETTER_WIDTH, Chart, Frame, shortened
 
 _FRAME = Frame(width=500, height=360, top=26)
-#: Size of a letter, and of the space that a mark takes, in SVG units.
-_LETTER_WIDTH, _LETTER_HEIGHT, _MARK = 7.0, 12.0, 5.0
+#: Height of a letter, and the space that a mark takes, in SVG units.
+_LETTER_HEIGHT, _MARK = 12.0, 5.0
+#: What the marks stand for: shape, style and words.
+_GENERATED, _DIRECT = ("circle", "c0", "generated"), ("square", "c1", "learned directly")
+_PUBLISHED = ("cross", "published", "published")
 
 #: Left, top, right, bottom.
 Box = tuple[float, float, float, float]
@@ -85,11 +88,14 @@ def draw_pareto(groups: Sequence[ReportGroup], measure: Measure) -> Markup | Non
             (point.kernel, point.score - point.spread),
             (point.kernel, point.score + point.spread),
         ]
-        style, shape = ("c1", "square") if point.direct else ("c0", "circle")
+        shape, style, _ = _DIRECT if point.direct else _GENERATED
         if point.spread:
             chart.line(spread, f"line bar {style}")
         title = f"{point.name}: {measure.shown(point.score)} with {point.kernel:,} kernel parameters"
         chart.mark(point.kernel, point.score, shape, f"mark {style}", title)
+    there = [point.direct for point in points]
+    kinds = {_GENERATED: not all(there), _DIRECT: any(there), _PUBLISHED: bool(published)}
+    chart.explain([kind for kind, is_there in kinds.items() if is_there])
     _write_names(chart, [*front, *sorted(points, key=lambda point: -point.score)])
     return chart.render(_described(points, front, measure))
 
@@ -108,7 +114,7 @@ def _write_names(chart: Chart, points: Sequence[Point]) -> None:
     places = {point: chart.at(point.kernel, point.score) for point in points}
     taken: list[Box] = [(x - _MARK, y - _MARK, x + _MARK, y + _MARK) for x, y in places.values()]
     for point, (x, y) in places.items():
-        width = _LETTER_WIDTH * len(shortened(point.name))
+        width = LETTER_WIDTH * len(shortened(point.name))
         for left, baseline in itertools.product((x + 7, x - 7 - width), (y - 7, y + 15)):
             box = (left, baseline - _LETTER_HEIGHT, left + width, baseline + 2)
             if _inside(box, chart.frame) and not any(_overlap(box, other) for other in taken):

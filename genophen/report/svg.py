@@ -1,9 +1,11 @@
-"""Charts as SVG inside a page: colours come from its style sheet, so that they fit a light and a dark one."""
+"""Charts as SVG: inside a page its style sheet gives the colours, so that they fit a light and a dark one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import resources
 
 from markupsafe import Markup, escape
 
@@ -12,6 +14,8 @@ from genophen.report.axes import Axis
 
 #: Number of colours, and of line styles, in the style sheet.
 COLOURS = 8
+#: Width of a letter, in SVG units.
+LETTER_WIDTH = 7.0
 #: Above what a chart draws: the name of its upward axis needs so much.
 _ROOM_FOR_LABEL = 24
 #: Longest name that a chart has room for.
@@ -74,6 +78,17 @@ class Chart:
         attributes = {"x": left, "y": baseline, "class": "name"}
         self.parts.append(_element("text", attributes, content=shortened(text)))
 
+    def explain(self, kinds: Sequence[tuple[str, str, str]]) -> None:
+        """What marks stand for, shape, style and words each, in a line above the upper right corner."""
+        left = float(self.frame.width - self.frame.right)
+        for shape, style, words in reversed(kinds):
+            left -= LETTER_WIDTH * len(words)
+            self.parts.append(_element("text", {"x": left, "y": 14}, content=words))
+            place = f"translate({left - 8:.1f} 10)"
+            attributes = {"d": MARKS[shape], "transform": place, "class": f"mark {style}"}
+            self.parts.append(_element("path", attributes))
+            left -= 22
+
     def render(self, description: str) -> Markup:
         """The picture; `description` is what is read to those who do not see it."""
         return picture(self.frame.width, self.frame.height, [self._axes(), *self.parts], description)
@@ -120,6 +135,17 @@ def picture(width: float, height: float, parts: Sequence[Markup], description: s
         _shown(width), _shown(height), one_line(description)
     )
     return opening + Markup("").join(parts) + Markup("</svg>")
+
+
+def standalone(chart: Markup) -> str:
+    """A picture as a file of its own, in the colours of a light page, which drawing programs understand."""
+    styles = resources.files("genophen.report").joinpath("templates/charts.css").read_text(encoding="utf-8")
+    light = dict(re.findall(r"--([\w-]+): ([^;]+);", styles.partition("@media")[0]))
+    rules = "svg { background: var(--page); }\n" + styles[styles.index("svg text") :]
+    resolved = re.sub(r"var\(--([\w-]+)\)", lambda found: light[found[1]], rules)
+    opening, content = str(chart).split(">", 1)
+    opening = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"')
+    return f"{opening}><style>\n{resolved}</style>{content}\n"
 
 
 def key(shape: str, style: str) -> Markup:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
@@ -12,7 +12,6 @@ from PIL import Image
 
 import genophen
 from genophen.cli import main
-from genophen.config.toml import write_toml
 from genophen.report.kernels import tile
 
 
@@ -42,29 +41,32 @@ def test_kernels_of_two_runs_are_drawn_side_by_side(tmp_path: Path) -> None:
     assert width > 1.5 * height
 
 
-def test_accuracies_of_a_sweep_are_drawn(tmp_path: Path) -> None:
-    line = {
-        "model": "Hyper4_4",
-        "test_accuracy_mean": 0.99,
-        "test_accuracy_std": 0.001,
-        "kernel_parameters": 4244,
-    }
-    published = {"reported_test_accuracy": 0.98, "reported_kernel_parameters": 4244}
-    unrun = {"model": "x", "test_accuracy_mean": None, "test_accuracy_std": None, "kernel_parameters": None}
-    (tmp_path / "table.json").write_text(json.dumps([line | published, unrun | published]))
-    (tmp_path / "sweep.toml").write_text(write_toml({"title": "Digits <b>"}))
-    target = tmp_path / "figure.svg"
-    assert command("report", tmp_path, "--figure", "accuracy", "--out", target) == 0
-    assert "<svg" in target.read_text()
+def test_accuracies_are_drawn_as_the_page_draws_them(tmp_path: Path) -> None:
+    tables = digits_tables(rounds=1)
+    runs = [genophen.run(tables, out=tmp_path / "hyper")]
+    runs.append(genophen.run(tables, overrides=['genotype.name="direct"'], out=tmp_path / "direct"))
+    assert command("report", *(run.directory for run in runs), "--figure", "accuracy") == 0
+    picture = ElementTree.parse(tmp_path / "hyper" / "accuracy.svg")
+    titles = [title.text for title in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles == [
+        f"{name}: {run['test_accuracy']:.2%} with {run['parameters']['kernel']:,} kernel parameters"
+        for name, run in zip(("Hyper4_4", "ConvModel"), runs, strict=True)
+    ]
+    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"generated", "learned directly"} < set(texts)
+    assert "published" not in texts
+    (style,) = [style.text or "" for style in picture.iter("{http://www.w3.org/2000/svg}style")]
+    assert ".mark.c0 { fill: #0b62b0; stroke: #ffffff; }" in style
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--figure", "kernel"], "did you mean kernels?"),
-        (["--figure", "accuracy"], "its table cannot be read"),
+        (["--figure", "accuracy"], "neither config.toml nor sweep.toml"),
+        (["--figure", "accuracy", "--out", "x.png"], "allowed: .svg"),
         (["--figure", "kernels"], "it has no config.toml"),
-        (["--figure", "kernels", "--out", "x.gif"], "ending in .png, .svg or .pdf"),
+        (["--figure", "kernels", "--out", "x.gif"], ".pdf, .png, .svg"),
     ],
 )
 def test_a_figure_that_cannot_be_drawn_is_explained(

@@ -35,7 +35,7 @@ from genophen.report.networks import _layers, principal_components
 from genophen.report.page import Places, Wishes, write_report
 from genophen.report.pareto import Point, pareto_front
 
-CSS = ROOT / "genophen" / "report" / "templates" / "report.css"
+CSS = ROOT / "genophen" / "report" / "templates" / "charts.css"
 
 
 class Tags(HTMLParser):
