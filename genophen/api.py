@@ -21,7 +21,7 @@ from genophen.plugins.contract import contract_problem
 from genophen.plugins.loading import load_plugins
 from genophen.runs import Run
 from genophen.storage.rundir import RunDirectory
-from genophen.training.resume import Choices, resume_run
+from genophen.training.resume import ResumeOptions, resume_run
 from genophen.training.signals import hand_on
 from genophen.training.start import run_config
 
@@ -145,7 +145,7 @@ def resume(
         assign(tables, ["training", "rounds"], rounds)
     plugins = load_plugins([Path(file) for file in plugin_files])
     config = resolve_config(tables, plugins, str(run_directory.config))
-    result = resume_run(run_directory, config, plugins, Choices(checkpoint, force))
+    result = resume_run(run_directory, config, plugins, ResumeOptions(checkpoint, force))
     return _ended(run_directory, result, plugin_files)
 
 

@@ -88,6 +88,13 @@ def test_the_rooms_stand_on_few_floors() -> None:
     assert max(floors.values()) <= MOST_FLOORS, floors
 
 
+def test_a_module_name_stands_once() -> None:
+    """Files of two wings are named like what they call or check, as CONTRIBUTING.md says."""
+    names = [file.stem for file in LIBRARY.rglob("*.py") if not file.stem.startswith("__")]
+    named_like_others = {file.stem for wing in ("cli", "testing") for file in (LIBRARY / wing).glob("*.py")}
+    assert {name for name in names if names.count(name) > 1} <= named_like_others
+
+
 def test_the_wings_are_all_that_there_is() -> None:
     files = {file.stem for file in LIBRARY.glob("*.py") if not file.stem.startswith("_")}
     folders = {file.parent.name for file in LIBRARY.glob("*/__init__.py")}

@@ -64,9 +64,9 @@ def compare(
     """
     from genophen.compare.analysis import analyse, pairs_of
     from genophen.compare.curves import read_curves
-    from genophen.compare.files import write_comparison
     from genophen.compare.groups import read_groups
-    from genophen.compare.predictions import Places, read_predictions
+    from genophen.compare.output import write_comparison
+    from genophen.compare.predictions import EvaluationPlace, read_predictions
     from genophen.compare.text import as_json as comparison_as_json
     from genophen.compare.text import as_text
 
@@ -74,7 +74,9 @@ def compare(
     groups = read_groups(directories, plugins)
     pairs = pairs_of(groups, baseline)
     correct, notes = (
-        ({}, []) if no_bootstrap else read_predictions(groups, plugins, Places(device, data_dir), say)
+        ({}, [])
+        if no_bootstrap
+        else read_predictions(groups, plugins, EvaluationPlace(device, data_dir), say)
     )
     comparison = analyse(groups, pairs, correct, notes)
     if out is not None:

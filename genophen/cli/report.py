@@ -67,19 +67,19 @@ def report(
     if figure_name is not None:
         _draw(figure_name, directories, out, load_all_plugins(plugin_files))
         return 0
-    from genophen.compare.predictions import Places
-    from genophen.report.page import Wishes, write_report
+    from genophen.compare.predictions import EvaluationPlace
+    from genophen.report.page import PageOptions, write_report
     from genophen.report.watch import watch_report
 
     target = directories[0] / "report.html" if out is None else out
     plugins = load_all_plugins(plugin_files)
-    wishes = Wishes(images=not no_images, places=Places(device, data_dir))
+    options = PageOptions(images=not no_images, place=EvaluationPlace(device, data_dir))
     signal_number = 0
     if watch:
         say(f"Writing {target} as the runs go on; Ctrl-C ends this, not them.")
-        signal_number = watch_report(directories, target, plugins, wishes, say)
+        signal_number = watch_report(directories, target, plugins, options, say)
     else:
-        write_report(directories, target, plugins, wishes, say)
+        write_report(directories, target, plugins, options, say)
     show(str(target))
     return 128 + signal_number if signal_number else 0
 

@@ -53,12 +53,12 @@ def resume(
     genophen resume runs/20260101-120000-mnist-1a2b3c --rounds 30
     """
     from genophen.storage.rundir import RunDirectory
-    from genophen.training.resume import Choices, resume_run
+    from genophen.training.resume import ResumeOptions, resume_run
 
     run = RunDirectory.open(directory)
     assignments = () if rounds is None else (f"training.rounds={rounds}",)
     shorthands = {"device": device, "data_dir": data_dir}
     config, plugins = resolve(run.config, assignments, shorthands, plugin_files)
     chosen = reporters(plugins, reporter_names, quiet)
-    result = resume_run(run, config, plugins, Choices(checkpoint, force), chosen, say)
+    result = resume_run(run, config, plugins, ResumeOptions(checkpoint, force), chosen, say)
     return conclude(result, directory, as_json, plugin_files)

@@ -73,10 +73,10 @@ def run(
 
 
 def _write_report(directory: Path, plugins: Plugins) -> Path:
-    from genophen.report.page import Wishes, write_report
+    from genophen.report.page import PageOptions, write_report
 
     target = directory / "report.html"
-    write_report([directory], target, plugins, Wishes(), lambda note: None)
+    write_report([directory], target, plugins, PageOptions(), lambda note: None)
     return target
 
 

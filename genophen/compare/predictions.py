@@ -34,7 +34,7 @@ _TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
-class Places:
+class EvaluationPlace:
     """Where to evaluate, and where the data is; None: as the run's config has it."""
 
     device: str | None = None
@@ -42,7 +42,7 @@ class Places:
 
 
 def read_predictions(
-    groups: Iterable[Group], plugins: Plugins, places: Places, notify: Notify
+    groups: Iterable[Group], plugins: Plugins, place: EvaluationPlace, notify: Notify
 ) -> tuple[dict[Path, NDArray[np.bool_]], list[str]]:
     """For each run that can be evaluated here, on which test images it is right; and what is to be warned of.
 
@@ -57,7 +57,7 @@ def read_predictions(
             warnings.append(f"{run.directory} takes no part in the bootstrap: its weights, best/, are gone")
             continue
         try:
-            found, data_sha256 = correct_images(run, plugins, places, notify)
+            found, data_sha256 = correct_images(run, plugins, place, notify)
         except DamagedError:
             raise
         except GenophenError as error:
@@ -79,7 +79,7 @@ def read_predictions(
 
 
 def correct_images(
-    run: FinishedRun, plugins: Plugins, places: Places, notify: Notify
+    run: FinishedRun, plugins: Plugins, place: EvaluationPlace, notify: Notify
 ) -> tuple[NDArray[np.bool_], str]:
     """On which test images the best round of a run is right, shape (images,), and the data set's SHA-256.
 
@@ -97,7 +97,7 @@ def correct_images(
     if kept is not None:
         return kept, made_from["dataset"]
     notify(f"evaluating {run.directory} on the test images")
-    experiment = trained_experiment(run.directory, plugins, places)
+    experiment = trained_experiment(run.directory, plugins, place)
     data_sha256 = experiment.task.digest()
     correct = _evaluate(experiment)
     if data_sha256 == made_from["dataset"]:
@@ -120,14 +120,14 @@ def _kept(folder: GuardedPath, made_from: Mapping[str, Any]) -> NDArray[np.bool_
     return kept
 
 
-def trained_experiment(directory: Path, plugins: Plugins, places: Places) -> Experiment:
+def trained_experiment(directory: Path, plugins: Plugins, place: EvaluationPlace) -> Experiment:
     """A run's objects, data included, with the weights of its best round."""
     files = RunDirectory.open(directory)
     tables = read_toml(files.config)
-    if places.device is not None:
-        assign(tables, ["training", "device"], places.device)
-    if places.data_dir is not None:
-        assign(tables, ["dataset", "data_dir"], str(places.data_dir))
+    if place.device is not None:
+        assign(tables, ["training", "device"], place.device)
+    if place.data_dir is not None:
+        assign(tables, ["dataset", "data_dir"], str(place.data_dir))
     config = resolve_config(tables, plugins, str(files.config))
     experiment, _ = best_experiment(files, config, plugins, lambda note: None)
     return experiment

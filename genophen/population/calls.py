@@ -90,7 +90,7 @@ def call_for_all(
         mapped_result = _vectorized(call, args, kwargs, set() if looped is None else looped)
         if mapped_result is not None:
             return mapped_result
-    return _one_by_one(call, own, args, kwargs, count)
+    return _for_each_candidate(call, own, args, kwargs, count)
 
 
 def alone_on(call: Any, x: Any) -> Any:
@@ -107,7 +107,7 @@ def _about(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str,
     args_0, kwargs_0 = of_candidate((args, dict(kwargs)), 0)
     found = call(*args_0, **kwargs_0)
     if any(isinstance(item, Tensor) or callable(item) for item in items(found)):
-        return _one_by_one(call, {}, args, kwargs, len(varying_in((args, dict(kwargs)))[0].stacked))
+        return _for_each_candidate(call, {}, args, kwargs, len(varying_in((args, dict(kwargs)))[0].stacked))
     return found
 
 
@@ -172,7 +172,7 @@ def _arithmetic(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     """A sum, difference or product of two operands whose axes meet the same way for each candidate."""
     if call not in _ARITHMETIC or len(args) != 2 or kwargs:
         return None
-    ranks = [_rank(arg) for arg in args]
+    ranks = [_num_axes(arg) for arg in args]
     varying = [rank for arg, rank in zip(args, ranks, strict=True) if isinstance(arg, Varying)]
     if None in ranks or not varying or any(rank != max(ranks) for rank in varying):  # type: ignore[type-var]
         return None
@@ -182,7 +182,7 @@ def _arithmetic(call: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     return _tensor(call(left, right))
 
 
-def _rank(arg: object) -> int | None:
+def _num_axes(arg: object) -> int | None:
     """Axes of an operand for one candidate."""
     if isinstance(arg, Varying):
         return arg.stacked.dim() - 1
@@ -216,7 +216,7 @@ def _vectorized(
     return mapped(found, lambda item: Varying(item) if isinstance(item, Tensor) else item)
 
 
-def _one_by_one(
+def _for_each_candidate(
     call: Callable[..., Any],
     own: Mapping[str, Tensor],
     args: tuple[Any, ...],

@@ -104,9 +104,9 @@ def find_factors(weights: Tensor) -> ChannelFactors | None:
     """
     c_out, c_in, kh, kw = weights.shape[1:]
     most = c_in * c_out * kh * kw // (2 * (c_out * kh * kw + c_in))
-    if most < 1 or not bool(torch.isfinite(weights).all()) or _rank(weights[:1]) > most:
+    if most < 1 or not bool(torch.isfinite(weights).all()) or _matrix_rank(weights[:1]) > most:
         return None
-    rank = _rank(weights)
+    rank = _matrix_rank(weights)
     if rank > most:
         return None
     rows = _channel_rows(weights)  # (P, C_in, C_out kh kw)
@@ -121,7 +121,7 @@ def _channel_rows(weights: Tensor) -> Tensor:
     return weights.detach().transpose(1, 2).flatten(2).double()
 
 
-def _rank(weights: Tensor) -> int:
+def _matrix_rank(weights: Tensor) -> int:
     """The highest rank over input channels of kernels (P, C_out, C_in, kh, kw), up to rounding."""
     rows = _channel_rows(weights)
     squares = torch.linalg.eigvalsh(rows @ rows.mT).clamp_min(0)  # (P, C_in), of the singular values

@@ -39,7 +39,7 @@ class Way:
     plan: Plan | None = None
 
 
-class Trial:
+class MadeUpCase:
     """Two made-up candidates, near the network's own values, on made-up inputs, and what each gives.
 
     A search's own ones may be not finite, and differ where an interrupted run goes on: folded or not, outputs
@@ -57,7 +57,7 @@ class Trial:
                 self._run(inputs.made_up(4, draws))
                 # One example is a part, since some networks take its axis away.
                 self._parts = [slice(0, 1), slice(1, 4)]
-                alone = [self._one_by_one(self.inputs.cut(part)) for part in self._parts]
+                alone = [self._alone(self.inputs.cut(part)) for part in self._parts]
                 self.cuttable = self._equals(joined(alone, 1))
             except FAILURES:
                 pass  # the first axis is no batch's: all of the inputs then, or the network's own error
@@ -68,7 +68,7 @@ class Trial:
     def _run(self, inputs: Inputs) -> None:
         self.inputs = inputs
         with Measured() as measured:
-            self._expected = self._one_by_one(inputs)
+            self._expected = self._alone(inputs)
         #: Numbers in the largest tensor of one example, and in an operation's result on average.
         self.largest = measured.largest / inputs.examples
         self.mean = measured.numbers / max(1, measured.operations) / inputs.examples
@@ -98,7 +98,7 @@ class Trial:
         except FAILURES:
             return False
 
-    def _one_by_one(self, inputs: Inputs) -> Any:
+    def _alone(self, inputs: Inputs) -> Any:
         return one_by_one(self._network, self._parameters, inputs.value, 2, self._before)
 
     def _equals(self, found: Any) -> bool:
@@ -118,17 +118,17 @@ def find_way(
 
     `graphs` keeps traces by the inputs' structure.
     """
-    trial = Trial(network, names, inputs, before)
-    alone = Way("one by one", "together they give other numbers", trial.cuttable, trial.largest)
+    made_up = MadeUpCase(network, names, inputs, before)
+    alone = Way("one by one", "together they give other numbers", made_up.cuttable, made_up.largest)
     try:
         if inputs.structure not in graphs:
-            graphs[inputs.structure] = CandidateGraph(network, trial.inputs.args, trial.inputs.kwargs)
-        if plan := trial.plan(graphs[inputs.structure]):
+            graphs[inputs.structure] = CandidateGraph(network, made_up.inputs.args, made_up.inputs.kwargs)
+        if plan := made_up.plan(graphs[inputs.structure]):
             return replace(alone, kind="folded", reason="", plan=plan)
     except FAILURES as error:
         alone = replace(alone, reason=str(error).partition("\n")[0])
-    small = trial.mean * inputs.examples <= SMALL or next(network.parameters()).is_cuda
-    return replace(alone, kind="mapped") if small and trial.vectorizes() else alone
+    small = made_up.mean * inputs.examples <= SMALL or next(network.parameters()).is_cuda
+    return replace(alone, kind="mapped") if small and made_up.vectorizes() else alone
 
 
 def precision_of(network: nn.Module) -> torch.dtype:

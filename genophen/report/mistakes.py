@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from genophen.compare.predictions import Places, labelled_images, trained_experiment
+from genophen.compare.predictions import EvaluationPlace, labelled_images, trained_experiment
 from genophen.data.classification import Classification
 from genophen.errors import DamagedError
 from genophen.phenotype.phenotype import Phenotype
@@ -64,14 +64,14 @@ class Mistakes:
         return sorted(pairs, key=lambda pair: -pair[2])[:_MOST_CONFUSED]
 
 
-def read_mistakes(run: ReportRun, plugins: Plugins, places: Places) -> Mistakes:
+def read_mistakes(run: ReportRun, plugins: Plugins, place: EvaluationPlace) -> Mistakes:
     """What the best round of a run gets wrong on the test images.
 
     Raises:
         DamagedError: for weights that are not as saved, and data that is not what the run was trained on.
         GenophenError: where the data cannot be had.
     """
-    experiment = trained_experiment(run.directory, plugins, places)
+    experiment = trained_experiment(run.directory, plugins, place)
     if run.environment is not None and experiment.task.digest() != run.environment.dataset.sha256:
         raise DamagedError(
             f"cannot show the mistakes of {run.directory}",

@@ -15,16 +15,16 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 
 from genophen import __version__
-from genophen.compare.predictions import Places
+from genophen.compare.predictions import EvaluationPlace
 from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import Collection, ReportGroup, ReportRun, read_collection, reason_of
-from genophen.report.curves import MAX_TOGETHER, draw_curves
+from genophen.report.learning_curves import MAX_TOGETHER, draw_curves
 from genophen.report.mistakes import read_mistakes
-from genophen.report.networks import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.report.pareto import draw_pareto
 from genophen.report.svg import COLOURS, colour, key
+from genophen.report.trained_weights import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.storage.files import write_file, writing
 from genophen.storage.records import UsedPlugin
 from genophen.training.preparing import Notify
@@ -34,16 +34,16 @@ _MAX_KERNELS = 4
 
 
 #: A run, and the group that it is in.
-Member = tuple[ReportGroup, ReportRun]
+RunInGroup = tuple[ReportGroup, ReportRun]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PageOptions:
     """What a page is to have."""
 
     #: Confusion matrix and worst images, which need the data.
     images: bool = True
-    places: Places = field(default_factory=Places)
+    place: EvaluationPlace = field(default_factory=EvaluationPlace)
     #: Seconds after which the page reloads itself, and then lacks what needs the networks; 0: it does not.
     refresh: int = 0
 
@@ -63,7 +63,7 @@ class Best:
 
 
 def write_report(
-    directories: Sequence[Path], target: Path, plugins: Plugins, wishes: Wishes, notify: Notify
+    directories: Sequence[Path], target: Path, plugins: Plugins, options: PageOptions, notify: Notify
 ) -> Collection:
     """Write the page over the runs and sweeps in the folders, and give back what it is about.
 
@@ -73,14 +73,14 @@ def write_report(
     collection = read_collection(directories, plugins)
     for folder, reason in collection.damaged:
         notify(f"left out: {folder}: {reason}")
-    page = render(collection, plugins, wishes, notify)
+    page = render(collection, plugins, options, notify)
     with writing(f"the report to {target}", "--out FILE"):
         # A path in it need not be UTF-8: it stands there as it is printed.
         write_file(target, page.encode(errors="backslashreplace"))
     return collection
 
 
-def render(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> str:
+def render(collection: Collection, plugins: Plugins, options: PageOptions, notify: Notify) -> str:
     """The page as text."""
     templates = Templates(
         loader=PackageLoader("genophen.report"),
@@ -89,11 +89,11 @@ def render(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         trim_blocks=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
     )
-    facts = _facts(collection, plugins, wishes, notify)
+    facts = _facts(collection, plugins, options, notify)
     return templates.get_template("report.html").render(facts, mark=key)
 
 
-def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Notify) -> dict[str, Any]:
+def _facts(collection: Collection, plugins: Plugins, options: PageOptions, notify: Notify) -> dict[str, Any]:
     groups = collection.groups
     runs = [(group, run) for group in groups for run in group.runs]
     best = next((Best(run, group) for group, run in runs if run is collection.best), None)
@@ -103,7 +103,7 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         "measure": collection.measure,
         "version": __version__,
         "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
-        "refresh": wishes.refresh,
+        "refresh": options.refresh,
         "statuses": Counter(run.status for run in collection.runs).most_common(),
         "best": best,
         "ranking": sorted(
@@ -128,13 +128,13 @@ def _facts(collection: Collection, plugins: Plugins, wishes: Wishes, notify: Not
         "embeddings": None,
         "mistakes": None,
     }
-    if best is not None and not wishes.refresh:
+    if best is not None and not options.refresh:
         members = _best_of_each_genotype(runs, best)
         facts["kernels"] = _part(lambda: _kernels(members, plugins))
         facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
-        if wishes.images and issubclass(plugins.get("task", best.run.task).cls, Classification):
+        if options.images and issubclass(plugins.get("task", best.run.task).cls, Classification):
             notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
-            facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, wishes.places)))
+            facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, options.place)))
     facts["contents"] = _contents(facts)
     return facts
 
@@ -163,9 +163,9 @@ def _part(make: Callable[[], Part]) -> Part:
         return Part(missing=reason_of(error))
 
 
-def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Member]:
+def _best_of_each_genotype(runs: Sequence[RunInGroup], best: Best) -> dict[str, RunInGroup]:
     """Of each genotype that writes into the architecture of the best run, the run that did best."""
-    chosen: dict[str, Member] = {}
+    chosen: dict[str, RunInGroup] = {}
     for group, run in sorted(runs, key=lambda member: -member[1].validation_score):
         result = run.result
         if (
@@ -177,7 +177,7 @@ def _best_of_each_genotype(runs: Sequence[Member], best: Best) -> dict[str, Memb
     return chosen
 
 
-def _kernels(members: Mapping[str, Member], plugins: Plugins) -> Part:
+def _kernels(members: Mapping[str, RunInGroup], plugins: Plugins) -> Part:
     """The kernels of each genotype, those learned directly first."""
     shown = sorted(members.items(), key=lambda item: not item[1][0].is_direct)[:_MAX_KERNELS]
     networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
@@ -189,7 +189,7 @@ def _kernels(members: Mapping[str, Member], plugins: Plugins) -> Part:
     return Part(figure) if figure else Part(missing="the networks have no expressed convolution in common")
 
 
-def _embeddings(members: Mapping[str, Member], plugins: Plugins) -> Part:
+def _embeddings(members: Mapping[str, RunInGroup], plugins: Plugins) -> Part:
     """The embeddings of the best run that has enough of them."""
     for group, run in members.values():
         figure = draw_embeddings(read_trained(run.directory, plugins), f"{group.name}, seed {run.seed}")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from genophen.errors import ConfigError
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import read_collection
-from genophen.report.kernels import Panel, draw_kernels
-from genophen.report.networks import Trained, common_kernel, read_trained
+from genophen.report.kernel_figure import Panel, draw_kernels
 from genophen.report.pareto import draw_pareto
 from genophen.report.svg import standalone
+from genophen.report.trained_weights import Trained, common_kernel, read_trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

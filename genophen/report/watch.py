@@ -9,7 +9,7 @@ from pathlib import Path
 
 from genophen.errors import DamagedError
 from genophen.plugins.registry import Plugins
-from genophen.report.page import Wishes, write_report
+from genophen.report.page import PageOptions, write_report
 from genophen.storage.guard import GuardedPath
 from genophen.storage.rundir import is_locked
 from genophen.training.preparing import Notify
@@ -22,14 +22,14 @@ _FILES = ("metrics.jsonl", "result.json", "failure.json")
 
 
 def watch_report(
-    directories: Sequence[Path], target: Path, plugins: Plugins, wishes: Wishes, notify: Notify
+    directories: Sequence[Path], target: Path, plugins: Plugins, options: PageOptions, notify: Notify
 ) -> int:
     """Write the page whenever the runs have got further, until they are over; the number of a signal, or 0.
 
     Raises:
         GenophenError: see `write_report`.
     """
-    going_on = replace(wishes, refresh=max(1, round(INTERVAL)))
+    going_on = replace(options, refresh=max(1, round(INTERVAL)))
     seen: object = None
     with StopSignal() as stop:
         while not stop.number:
@@ -40,8 +40,8 @@ def watch_report(
                     break
             _wait(stop)
     # Who interrupts does not wait for images; a page that reloads for ever would be worse than one without.
-    images = wishes.images and not stop.number
-    write_report(directories, target, plugins, replace(wishes, images=images), notify)
+    images = options.images and not stop.number
+    write_report(directories, target, plugins, replace(options, images=images), notify)
     return stop.number
 
 

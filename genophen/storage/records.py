@@ -156,7 +156,7 @@ class TimingsRow(Record):
     seconds: Seconds
 
 
-class Trial(_Scored):
+class TrialRecord(_Scored):
     """What a sweep's table keeps of one trial."""
 
     seed: Count
@@ -173,7 +173,7 @@ class Line(Measured):
     kernel_parameters: Count | None
     reported_test_score: float | None
     reported_kernel_parameters: Count | None
-    trials: list[Trial] = []
+    trials: list[TrialRecord] = []
 
 
 def read_json(file: GuardedPath) -> Any:

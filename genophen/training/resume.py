@@ -26,7 +26,7 @@ from genophen.training.start import describe_environment, plugins_in_use, train,
 
 
 @dataclass(frozen=True)
-class Choices:
+class ResumeOptions:
     """What a resumption may be told."""
 
     #: The checkpoint to go on from; the last where empty.
@@ -39,7 +39,7 @@ def resume_run(
     run: RunDirectory,
     config: Config,
     plugins: Plugins,
-    choices: Choices = Choices(),
+    options: ResumeOptions = ResumeOptions(),
     reporters: Sequence[Reporter] = (),
     notify: Notify = lambda note: None,
 ) -> dict[str, Any]:
@@ -58,18 +58,18 @@ def resume_run(
     with run.locked():
         over = run.finished()
         extended = _extended(run, config, over)
-        if over is not None and not extended and not choices.checkpoint:
+        if over is not None and not extended and not options.checkpoint:
             notify(_what_to_do(run, over))
             return over
         names, new_config = run.checkpoints.names(), config.to_toml() if extended else None
-        if not names and over is None and not choices.checkpoint:
+        if not names and over is None and not options.checkpoint:
             notify(f"{run.path} has no checkpoint yet: starting again.")
             run.cut_back({run.metrics.name: 0, run.timings.name: 0})
             run.begin_again(new_config)
             return train_from_start(run, config, plugins, reporters, notify)
-        name = _chosen(run, names, choices.checkpoint)
-        earlier = _environment(run, choices.force)
-        guard = _Guard(choices.force, notify)
+        name = _chosen(run, names, options.checkpoint)
+        earlier = _environment(run, options.force)
+        guard = _Guard(options.force, notify)
         guard.check_plugins(earlier, plugins_in_use(config, plugins))
         tensors, values = _load(run, name)
         guard.check_settings(values, config)

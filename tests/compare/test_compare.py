@@ -19,8 +19,8 @@ import genophen
 from genophen.cli import main
 from genophen.compare.analysis import Comparison, analyse, pairs_of
 from genophen.compare.curves import read_curves
-from genophen.compare.files import write_comparison
 from genophen.compare.groups import Group, read_groups
+from genophen.compare.output import write_comparison
 from genophen.compare.statistics import bootstrap_images, holm, paired_t_test, t_interval
 from genophen.compare.text import as_json, as_markdown, as_text, conclusion
 from genophen.config.toml import write_toml
@@ -541,7 +541,7 @@ def test_a_comparison_of_true_runs(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_an_accuracy_that_is_not_found_again_and_other_data_are_warned_of(tmp_path: Path) -> None:
-    from genophen.compare.predictions import Places, read_predictions
+    from genophen.compare.predictions import EvaluationPlace, read_predictions
 
     runs = []
     for optimizer in ("adam", "sgd"):
@@ -549,7 +549,9 @@ def test_an_accuracy_that_is_not_found_again_and_other_data_are_warned_of(tmp_pa
         genophen.run(digits_tables(rounds=1), overrides=[f'optimizer.name="{optimizer}"'], out=runs[-1])
     rewritten("result.json", test_score=0.999)(runs[0])
     rewritten("environment.json", dataset={"name": "digits", "sha256": "0" * 64})(runs[1])
-    correct, warnings = read_predictions(groups_of(*runs), load_plugins(), Places(), lambda note: None)
+    correct, warnings = read_predictions(
+        groups_of(*runs), load_plugins(), EvaluationPlace(), lambda note: None
+    )
     assert list(correct) == [runs[0]]
     assert f"{runs[0]} has a test accuracy of " in warnings[0]
     assert "where its result.json says 99.90%" in warnings[0]
@@ -558,5 +560,5 @@ def test_an_accuracy_that_is_not_found_again_and_other_data_are_warned_of(tmp_pa
     (weights,) = (runs[1] / "best").glob("*.safetensors")
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x00")
     with pytest.raises(genophen.DamagedError, match="does not have the SHA-256"):
-        read_predictions(groups_of(*runs), load_plugins(), Places(), lambda note: None)
+        read_predictions(groups_of(*runs), load_plugins(), EvaluationPlace(), lambda note: None)
     assert as_json(compared(*runs))["pairs"][0]["bootstrap"] is None

@@ -12,7 +12,7 @@ from PIL import Image
 
 import genophen
 from genophen.cli import main
-from genophen.report.kernels import tile
+from genophen.report.kernel_figure import tile
 
 
 def command(*arguments: object) -> int:

@@ -11,7 +11,7 @@ from helpers import digits_tables
 
 import genophen
 from genophen.plugins.loading import load_plugins
-from genophen.report.page import Wishes, write_report
+from genophen.report.page import PageOptions, write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -44,7 +44,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (damaged / "result.json").write_text("<script>")
     target = folder / "report.html"
     directories = [folder / "direct", folder / "hypernetwork", damaged]
-    write_report(directories, target, load_plugins(), Wishes(), lambda note: None)
+    write_report(directories, target, load_plugins(), PageOptions(), lambda note: None)
     return target
 
 

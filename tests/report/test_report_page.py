@@ -31,9 +31,9 @@ from genophen.report.axes import linear_axis, log_axis, score_axis
 from genophen.report.collection import read_collection
 from genophen.report.images import NEGATIVE, POSITIVE, diverging_png
 from genophen.report.mistakes import read_mistakes
-from genophen.report.networks import _layers, principal_components
-from genophen.report.page import Places, Wishes, write_report
+from genophen.report.page import EvaluationPlace, PageOptions, write_report
 from genophen.report.pareto import Point, pareto_front
+from genophen.report.trained_weights import principal_components, written_layers
 
 CSS = ROOT / "genophen" / "report" / "templates" / "charts.css"
 
@@ -65,9 +65,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def report(*directories: Path, **wishes) -> str:
+def report(*directories: Path, **options) -> str:
     target = Path("page.html")
-    write_report(directories, target, load_plugins(), Wishes(**wishes), lambda note: None)
+    write_report(directories, target, load_plugins(), PageOptions(**options), lambda note: None)
     return target.read_text()
 
 
@@ -184,7 +184,7 @@ def test_without_the_data_the_rest_is_shown(made: Path) -> None:
 
 def test_mistakes_are_those_of_the_result(made: Path) -> None:
     run = read_collection([made], load_plugins()).runs[0]
-    mistakes = read_mistakes(run, load_plugins(), Places())
+    mistakes = read_mistakes(run, load_plugins(), EvaluationPlace())
     assert mistakes.images == 400
     assert mistakes.wrong == round(400 * (1 - run.result.test_score))
     assert sum(map(sum, mistakes.confusion)) == 400
@@ -216,7 +216,7 @@ def test_principal_components_are_those_of_a_known_cloud() -> None:
 
 
 def test_each_embedding_is_given_to_the_layer_that_it_writes() -> None:
-    owners = _layers(compiled(embedding_dim=4, normalization="standardized"))
+    owners = written_layers(compiled(embedding_dim=4, normalization="standardized"))
     assert [owners.count(name) for name in ("0.weight", "3.weight", "5.weight")] == [2, 6, 3]
 
 
@@ -309,7 +309,9 @@ def test_watching_writes_the_page_until_the_run_is_over(made: Path, monkeypatch:
     training = threading.Thread(target=train)
     training.start()
     started.wait()
-    number = watch.watch_report([folder], target, load_plugins(), Wishes(images=False), lambda note: None)
+    number = watch.watch_report(
+        [folder], target, load_plugins(), PageOptions(images=False), lambda note: None
+    )
     training.join()
     assert number == 0
     assert ["running" in Tags(page).text for page in [*pages, target.read_text()]] == [True, True, False]

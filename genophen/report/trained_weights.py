@@ -17,7 +17,7 @@ from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.report.axes import linear_axis
 from genophen.report.images import diverging_png
-from genophen.report.kernels import tile
+from genophen.report.kernel_figure import tile
 from genophen.report.svg import FILLED, Chart, Frame, colour
 from genophen.storage.rundir import RunDirectory
 from genophen.training.trained import best_phenotype
@@ -111,7 +111,7 @@ def draw_embeddings(trained: Trained, owner: str) -> EmbeddingsFigure | None:
     embeddings = _embeddings(trained.phenotype)
     if embeddings is None or len(embeddings) < 3:
         return None
-    layers_of = _layers(trained.phenotype)
+    layers_of = written_layers(trained.phenotype)
     projected, shares = principal_components(embeddings)
     layers = list(dict.fromkeys(layers_of))
     x, y = projected[:, 0].tolist(), projected[:, 1].tolist()
@@ -162,7 +162,7 @@ def _embeddings(phenotype: Phenotype) -> Tensor | None:
     return torch.cat([phenotype.get_parameter(name).detach() for name in names]) if names else None
 
 
-def _layers(phenotype: Phenotype) -> list[str]:
+def written_layers(phenotype: Phenotype) -> list[str]:
     """For each embedding the name of what it writes: that whose gradient reaches it."""
     parameters = [phenotype.get_parameter(name) for name in _embedding_names(phenotype)]
     generator = torch.Generator().manual_seed(0)
