@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,11 +21,6 @@ from genophen.cli.common import (
     say,
     show,
 )
-
-if TYPE_CHECKING:
-    from genophen.contracts.executor import Executor, Outcome
-    from genophen.plugins.registry import Plugins
-    from genophen.sweep.sweep import Trial
 
 
 @click.command(no_args_is_help=True)
@@ -82,50 +77,29 @@ def sweep(
     \b
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
-    from genophen.storage.files import write_file, writing
-    from genophen.sweep.baselines import with_baselines
     from genophen.sweep.file import read_sweep
-    from genophen.sweep.results import check_same_settings, read_results, write_results
-    from genophen.sweep.sweep import plan, run_sweep, select
+    from genophen.sweep.table import as_text
+    from genophen.sweep.tabulated import Publication, Sitting, run_to_table
 
     plugins = load_all_plugins(plugin_files)
-    definition = with_baselines(read_sweep(file, [*_as_assignments(shorthands), *assignments]), plugins)
-    every = plan(definition, out, plugins)
-    trials = select(every, only, seeds)
-    earlier = read_results(results, definition.name) if results else []
-    if results:
-        check_same_settings(earlier, every, results / f"{definition.name}.json")
-    failures: dict[str, str] = {}
-    executor = _executor(plugins, executor_name, jobs, ray_address)
-    total = sum(trial.result() is None for trial in trials)
-    say(f"{definition.title}: {len(trials)} trials, {total} to run")
-
-    def report(trial: Trial, outcome: Outcome) -> None:
-        if outcome.error or outcome.value == "interrupted":
-            failures[trial.directory.name] = outcome.error or outcome.value
-        say(f"{trial.directory.name}: {_outcome_text(trial, outcome)}")
-
-    signal_number = run_sweep(definition, trials, out, executor, plugin_files, report)
-    from genophen.sweep.table import as_csv, as_markdown, as_text, sweep_rows
-
-    lines = sweep_rows(definition.rows, every, failures, earlier)
-    if results:
-        write_results(results, definition.name, title or definition.title, lines, every, _command_line())
-    for name, text in (
-        ("table.md", as_markdown(lines)),
-        ("table.csv", as_csv(lines)),
-        ("table.json", json.dumps(lines, indent=2) + "\n"),
-    ):
-        with writing(out / name, "make room, or the folder writable"):
-            write_file(out / name, text.encode(errors="backslashreplace"))
+    publication = None if results is None else Publication(results, title or "", _command_line())
+    name = executor_name or ("local" if ray_address is None else "ray")
+    done = run_to_table(
+        read_sweep(file, [*_as_assignments(shorthands), *assignments]),
+        out,
+        plugins,
+        plugins.executor(name, jobs, ray_address),
+        Sitting(only, seeds, plugin_files, publication),
+        say,
+    )
     if as_json:
-        print_json(lines)
+        print_json(done.lines)
     else:
-        show(as_text(lines))
-    if signal_number:
+        show(as_text(done.lines))
+    if done.signal:
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
-        return 128 + signal_number
-    return 1 if failures else 0
+        return 128 + done.signal
+    return 1 if done.failures else 0
 
 
 def _command_line() -> str:
@@ -136,21 +110,3 @@ def _command_line() -> str:
 def _as_assignments(shorthands: dict[str, Any]) -> list[str]:
     given = {name: str(value) for name, value in shorthands.items() if value is not None}
     return [f"{SHORTHANDS[name]}={json.dumps(text, ensure_ascii=False)}" for name, text in given.items()]
-
-
-def _executor(plugins: Plugins, name: str | None, jobs: int, ray_address: str | None) -> Executor:
-    name = name or ("local" if ray_address is None else "ray")
-    plugin = plugins.get("executor", name)
-    with plugins.blame("executor", name):
-        executor: Executor = plugin.cls(jobs, ray_address)
-    return executor
-
-
-def _outcome_text(trial: Trial, outcome: Outcome) -> str:
-    if outcome.error:
-        return f"failed: {outcome.error}"
-    result = trial.result()
-    note = f"; {outcome.note}" if outcome.note else ""
-    if result is None or result["test_score"] is None:
-        return f"{outcome.value}{note}"
-    return f"test {trial.measure.shown(result['test_score'])} ({result['wall_seconds']:.0f} s){note}"

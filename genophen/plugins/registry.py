@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
+from genophen.contracts.executor import Executor
 from genophen.contracts.options import Options
 from genophen.contracts.reporter import Reporter
 from genophen.errors import (
@@ -137,6 +138,13 @@ class Plugins:
         plugin = self.get("reporter", name)
         with self.blame("reporter", name):
             return Guarded(plugin.cls(), name, notify)
+
+    def executor(self, name: str, jobs: int, address: str | None = None) -> Executor:
+        """An executor of that name, for so many jobs at a time, on the cluster at `address` if given."""
+        plugin = self.get("executor", name)
+        with self.blame("executor", name):
+            executor: Executor = plugin.cls(jobs, address)
+        return executor
 
     def add(self, kind: str, cls: Any, source: Source) -> None:
         """Register a class that keeps its kind's contract, or record that its name is taken."""

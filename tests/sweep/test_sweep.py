@@ -54,7 +54,7 @@ def run(file: Path, out: Path, executor: str = "local", jobs: int = 1, only: tup
         outcomes[trial.directory.name] = outcome
 
     every = plan(sweep, out, plugins)
-    executing = plugins.get("executor", executor).cls(jobs)
+    executing = plugins.executor(executor, jobs)
     interrupted = run_sweep(sweep, select(every, only), out, executing, [], note)
     assert not interrupted
     failures = {name: outcome.error for name, outcome in outcomes.items() if outcome.error}
