@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,20 +14,19 @@ from genophen.population.nested import in_usual_order, items, mapped, of_candida
 
 
 @contextmanager
-def with_numbers(module: nn.Module, weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """The module with other numbers in its parameters.
+def with_numbers(numbers: Sequence[tuple[nn.Parameter, Tensor]]) -> Iterator[None]:
+    """Parameters with other numbers in them.
 
     The parameters stay the objects that they are: recurrent modules keep a list of theirs, which
     `torch.func.functional_call` leaves as it was, and tied ones have several names.
     """
-    parameters = [(module.get_parameter(name), weight) for name, weight in weights.items()]
-    numbers = [parameter.data for parameter, _ in parameters]
+    before = [parameter.data for parameter, _ in numbers]
     try:
-        for parameter, weight in parameters:
+        for parameter, weight in numbers:
             parameter.data = weight
         yield
     finally:
-        for (parameter, _), own in zip(parameters, numbers, strict=True):
+        for (parameter, _), own in zip(numbers, before, strict=True):
             parameter.data = own
 
 
@@ -55,8 +54,8 @@ def one_by_one(
     outputs = []
     for p in range(count):
         args, kwargs = of_candidate(inputs, p)
-        own = {name: in_usual_order(stack[p]) for name, stack in parameters.items()}
-        with with_numbers(network, own), with_copied_buffers(network):
+        own = [(network.get_parameter(n), in_usual_order(stack[p])) for n, stack in parameters.items()]
+        with with_numbers(own), with_copied_buffers(network):
             outputs.append(called(network, args, kwargs, before))
     return mapped(stacked(outputs), lambda item: getattr(item, "stacked", item))
 

@@ -93,13 +93,17 @@ def call_for_all(
     return _for_each_candidate(call, own, args, kwargs, count)
 
 
-def alone_on(call: Any, x: Any) -> Any:
-    """A module or function on one candidate's tensor alone, or on what all candidates share."""
-    if isinstance(x, Tensor) and x.dim() == 4 and x.device.type == "cpu":
-        windows = _windows(call, (), {})
-        if windows is not None:
-            return max_of_windows(x, windows)
-    return call(x)
+def alone_on_one(call: Any) -> Callable[[Any], Any]:
+    """A module or function of one argument, to be called on one candidate's tensor, or on what all share."""
+    windows = _windows(call, (), {})
+    if windows is None:
+        function: Callable[[Any], Any] = call
+        return function
+
+    def pooled(x: Tensor) -> Any:
+        return max_of_windows(x, windows) if x.dim() == 4 and x.device.type == "cpu" else call(x)
+
+    return pooled
 
 
 def _about(call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -228,8 +232,8 @@ def _for_each_candidate(
     for p in range(count):
         args_p, kwargs_p = of_candidate((args, dict(kwargs)), p)
         if isinstance(call, nn.Module):
-            numbers = {name: in_usual_order(stack[p]) for name, stack in own.items()}
-            with with_numbers(call, numbers), with_copied_buffers(call):
+            numbers = [(call.get_parameter(n), in_usual_order(stack[p])) for n, stack in own.items()]
+            with with_numbers(numbers), with_copied_buffers(call):
                 outputs.append(call(*args_p, **kwargs_p))
         else:
             outputs.append(call(*args_p, **kwargs_p))

@@ -38,6 +38,11 @@ class Evaluator:
         self.network, self._block_bytes = network, block_bytes
         self._ways: dict[tuple[frozenset[str], str | None, str, torch.dtype], Way] = {}
         self._graphs: dict[str, CandidateGraph] = {}
+        self._places: dict[str, Tensor] = {
+            **dict(network.named_parameters(remove_duplicate=False)),
+            **dict(network.named_buffers(remove_duplicate=False)),
+        }
+        self._precision = precision_of(network)
         self._taken: Mapping[str, Tensor] = {}
         #: How the last candidates ran; None before, or where nothing differed between them.
         self.last: Way | None = None
@@ -47,8 +52,11 @@ class Evaluator:
         if numbers is self._taken:
             return
         for name, value in numbers.items():
-            owner, _, attribute = name.rpartition(".")
-            getattr(self.network.get_submodule(owner), attribute).copy_(value)
+            place = self._places[name]
+            if isinstance(place, nn.Parameter):
+                place.data = value.detach().to(place.dtype)  # without a copy, which no network writes
+            else:
+                place.copy_(value)
         self._taken = numbers
 
     def way(self, parameters: Mapping[str, Tensor], inputs: Inputs, before: str | None) -> Way:
@@ -107,10 +115,6 @@ class Evaluator:
             ]
             parts.append(joined(rows, 0))
         return joined(parts, 1)
-
-    @property
-    def _precision(self) -> torch.dtype:
-        return precision_of(self.network)
 
     def _limit(self, parameters: Mapping[str, Tensor]) -> float:
         """Bytes of activations at a time: more than caches hold where the weights do not fit them either."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,10 @@ from torch.func import functional_call
 
 from genophen.phenotype.phenotype import Phenotype
 from genophen.phenotype.targets import aliases
+from genophen.population.nested import in_one_stack
+
+#: Numbers of one candidate's weights from which each candidate's are written, and run, by themselves.
+MANY_NUMBERS = 2**18
 
 
 class Expression:
@@ -18,21 +24,20 @@ class Expression:
 
     def __init__(self, phenotype: Phenotype) -> None:
         self._phenotype, self._call = phenotype, _Express(phenotype)
+        #: Where the network's own numbers are held, found once: to walk through all modules takes long.
+        self._held = list(_held(phenotype.network))
         self._vectorizes: bool | None = None
         self._reached: tuple[dict[str, Tensor], list[str]] | None = None
 
-    def shared(self, genes: Mapping[str, Tensor], varying: set[str]) -> dict[str, Tensor]:
-        """All numbers of the main network but the `varying` ones, buffers included, by name.
+    def numbers(self, genes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All numbers of the main network, buffers included, by every name of theirs.
 
         They are the phenotype's as it is now, with the first candidate's of the genes (P, ...) by name.
         """
-        network, names_of = self._phenotype.network, self._phenotype.names_of
-        numbers = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-        if any(alias not in varying for names in names_of.values() for alias in names):
-            first = {name: stack[0] for name, stack in _of_genotype(genes).items()}
-            numbers |= self._every_name(self._of_one(first))
-        numbers |= {name: stack[0] for name, stack in self._direct(genes).items()}
-        return {name: value for name, value in numbers.items() if name not in varying}
+        first = {name: stack[0] for name, stack in genes.items()}
+        written = self._every_name(self._of_one(_of_genotype(first)))
+        present = {name: held[attribute] for name, held, attribute in self._held}
+        return {**present, **written, **self._direct(first)}
 
     def reached(self, differing: Mapping[str, Tensor]) -> list[str]:
         """Names of the weights that change with some genes, every name of tied ones.
@@ -58,9 +63,16 @@ class Expression:
         self._reached = ({name: differs.clone() for name, differs in differing.items()}, names)
         return names
 
-    def weights(self, genes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The weights (P, ...) by every name of theirs, of genes (P, ...) by name."""
-        return {**self._direct(genes), **self._every_name(self._written(_of_genotype(genes)))}
+    def weights(
+        self, genes: Mapping[str, Tensor], names: Collection[str], first: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Those of the weights, (P, ...) by `names` of theirs, that genes (P, ...) by name stand for.
+
+        `first`, where it is given: the first candidate's, by name.
+        """
+        weights = self._every_name(self._written(_of_genotype(genes), names, first or {}))
+        weights |= self._direct(genes)
+        return {name: weights[name] for name in names}
 
     def _direct(self, genes: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The genes that are the main network's own parameters, by every name of theirs there."""
@@ -71,19 +83,30 @@ class Expression:
             for alias in aliases(self._phenotype.network, name.removeprefix("network."))
         }
 
-    def _written(self, genes: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What the genotype writes, (P, ...) by target name; nothing without genes of its own."""
-        if not genes:
+    def _written(
+        self, genes: dict[str, Tensor], names: Collection[str], first: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """What the genotype writes, (P, ...) by target name, of what has one of the `names`."""
+        named = set(names)
+        wanted = [t for t, own in self._phenotype.names_of.items() if not named.isdisjoint(own)]
+        if not genes or not wanted:
             return {}
-        count = len(next(iter(genes.values())))
-        if count == 1:
-            return {name: w[None] for name, w in self._of_one({n: v[0] for n, v in genes.items()}).items()}
         if self._vectorizes is None:
-            self._vectorizes = self._try(genes)
+            self._vectorizes = self._small() and self._try(genes)
         if self._vectorizes:
-            return self._of_all(genes)
-        each = [self._of_one({name: stack[p] for name, stack in genes.items()}) for p in range(count)]
-        return {name: torch.stack([weights[name] for weights in each]) for name in each[0]}
+            written = self._of_all(genes)
+            return {target: written[target] for target in wanted}
+        each = {target: [first[target]] if first else [] for target in wanted}
+        for p in range(1 if first else 0, len(next(iter(genes.values())))):
+            written = self._of_one({name: stack[p] for name, stack in genes.items()})
+            for target in wanted:
+                each[target].append(written[target])
+        return {target: in_one_stack(weights) for target, weights in each.items()}
+
+    def _small(self) -> bool:
+        """Whether a candidate's weights take less time than the calls that write them."""
+        targets = self._phenotype.targets.values()
+        return sum(math.prod(target.shape) for target in targets) < MANY_NUMBERS
 
     def _try(self, genes: dict[str, Tensor]) -> bool:
         """Whether two candidates like the phenotype are written over a mapped axis as by themselves."""
@@ -120,6 +143,15 @@ class _Express(nn.Module):
 
     def forward(self) -> dict[str, Tensor]:
         return self.genotype.express()
+
+
+def _held(network: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Every parameter's and buffer's name, the module's dict that holds it, and its name there."""
+    for path, module in network.named_modules():
+        for held in (module._parameters, module._buffers):
+            for attribute, value in held.items():
+                if value is not None:
+                    yield f"{path}.{attribute}" if path else attribute, held, attribute
 
 
 def _of_genotype(genes: Mapping[str, Tensor]) -> dict[str, Tensor]:

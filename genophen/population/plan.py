@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from genophen.population.alone import with_numbers
-from genophen.population.calls import alone_on, call_for_all
+from genophen.population.calls import alone_on_one, call_for_all
 from genophen.population.graph import CandidateGraph
 from genophen.population.kernels import (
     ChannelFactors,
@@ -46,6 +46,7 @@ class Plan:
         `own_inputs`: for each input whether each candidate has its own.
         """
         self._graph = graph
+        self._parameters = {name: graph.network.get_parameter(name) for name in names}
         self._result = graph.result(before)
         nodes = graph.ancestors(self._result)
         self._places = {node: place for place, node in enumerate(graph.inputs)}
@@ -65,6 +66,12 @@ class Plan:
         self._last = _last_uses(nodes, results)
         self._looped: set[Any] = set()
         self._functions = {node: graph.function(node) for node in nodes if node.op.startswith("call_")}
+        #: Those called on one value alone: what is called, and on which node's.
+        self._single = {
+            node: (alone_on_one(function), node.args[0])
+            for node, function in self._functions.items()
+            if len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], fx.Node)
+        }
         #: Whether each candidate's convolutions run by themselves, as they do on a CPU.
         self.convolves = any(self._is_convolution(node) for node in self._varying if self._own_names[node])
         #: Numbers in the largest tensor of one example, shared and of a candidate, and in all of the latter.
@@ -147,11 +154,16 @@ class Plan:
     def run_alone(self, shared: Values, inputs: Sequence[Any], kernels: Kernels, p: int) -> Any:
         """The output for candidate p by itself, its tensors (1, ...), by the network's own modules."""
         values = dict(shared)
-        numbers = {name: in_usual_order(stack[p]) for name, stack in kernels.parameters.items()}
-        with with_numbers(self._graph.network, numbers):
+        own = [(self._parameters[n], in_usual_order(stack[p])) for n, stack in kernels.parameters.items()]
+        with with_numbers(own):
             for node in self._varying:
-                values[node] = self._run_alone(node, values, kernels, inputs, p)
-                self._drop(node, values, ())
+                if node in self._single and node not in kernels.factors:  # most are
+                    function, source = self._single[node]
+                    values[node] = function(values[source])
+                else:
+                    values[node] = self._run_alone(node, values, kernels, inputs, p)
+                for done in self._last.get(node, ()):
+                    values.pop(done, None)
 
         def for_one(item: Any) -> Any:
             value = values[item] if isinstance(item, fx.Node) else item
@@ -167,14 +179,11 @@ class Plan:
             return inputs[self._places[node]].stacked[p]
         if node.op == "get_attr":
             return self._graph.attribute(node).detach()
-        function, places = self._functions[node], node.args
+        function = self._functions[node]
         if node in kernels.factors:
             x = values[node.all_input_nodes[0]]
             return kernels.factors[node].convolve(x[None], slice(p, p + 1), function.bias, function)[0]
-        if len(places) == 1 and not node.kwargs and isinstance(places[0], fx.Node):
-            x = values[places[0]]
-            return alone_on(function, x)
-        args, kwargs = mapped((places, node.kwargs), lambda i: values[i] if isinstance(i, fx.Node) else i)
+        args, kwargs = mapped((node.args, node.kwargs), lambda i: values[i] if isinstance(i, fx.Node) else i)
         return function(*args, **kwargs)
 
     def _run(

@@ -12,16 +12,14 @@ from torch.nn import functional as F
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.population.evaluator import BLOCK_BYTES, Evaluator
-from genophen.population.expression import Expression
+from genophen.population.expression import MANY_NUMBERS, Expression
 from genophen.population.inputs import Inputs
 from genophen.population.nested import joined
 from genophen.population.networks import Networks
 from genophen.population.plan import Values
 
-#: Bytes of candidates' weights that are written at a time, where each one's are few.
+#: Bytes of candidates' weights that are written at a time, where each one's are few: see `MANY_NUMBERS`.
 _WEIGHT_BYTES = 256 * 2**20
-#: Bytes of one candidate's weights from which writing is faster into memory that the last ones have left.
-_MANY_BYTES = 2**20
 
 
 class Population:
@@ -94,9 +92,9 @@ class Population:
         genes = self._split(self._checked(candidates))
         with torch.no_grad():
             varying = self._varying(genes)
-            written = self._expression.weights(genes) if varying else {}
-            own = {name: written[name] for name in varying}
-            shared = {n: v.clone() for n, v in self._expression.shared(genes, varying).items()}
+            own = self._expression.weights(genes, varying)
+            numbers = self._expression.numbers(genes)
+            shared = {name: value.clone() for name, value in numbers.items() if name not in varying}
         count, samples = len(candidates), self.phenotype.samples
         return Networks.of_population(self._evaluator, own, shared, count, samples)
 
@@ -126,17 +124,21 @@ class Population:
         inputs = Inputs((images,), {})
         with torch.no_grad():
             varying = self._varying(genes)
-            self._evaluator.take(self._expression.shared(genes, varying))
+            numbers = self._expression.numbers(genes)
+            first = {name: numbers.pop(name) for name in varying}
+            self._evaluator.take(numbers)
             parts: list[Any] = []
             step = self._step(varying, len(candidates))
             kept: dict[int, Values] | None = {} if step < len(candidates) else None
+            own: dict[str, Tensor] = {}
             for start in range(0, len(candidates), step):
+                own.clear()  # what is written next takes the memory of what was last
                 some = {name: stack[start : start + step] for name, stack in genes.items()}
-                weights = self._expression.weights(some) if varying else {}
-                own = {name: weights.pop(name) for name in varying}
-                if images.is_contiguous():
-                    for name, stack in own.items():  # as in the phenotype: a network may rely on the order
-                        own[name] = stack.contiguous()
+                own |= self._expression.weights(some, varying, first)
+                first = {}
+                if images.is_contiguous():  # as in the phenotype: a network may rely on the order
+                    for name in own:
+                        own[name] = own[name].contiguous()
                 count = min(step, len(candidates) - start)
                 parts.append(self._evaluator.outputs(own, inputs, count, before, kept))
             output: Tensor = joined(parts, 0)
@@ -150,8 +152,8 @@ class Population:
     def _step(self, varying: set[str], count: int) -> int:
         """How many candidates' weights are written at a time."""
         written = self._evaluator.network
-        size = sum(4 * written.get_parameter(name).numel() for name in varying)
-        return min(count, _WEIGHT_BYTES // max(size, 1)) if size < _MANY_BYTES else 1
+        numbers = sum(written.get_parameter(name).numel() for name in varying)
+        return min(count, _WEIGHT_BYTES // (4 * max(numbers, 1))) if numbers < MANY_NUMBERS else 1
 
     def _checked(self, candidates: Tensor) -> Tensor:
         if candidates.dim() != 2 or candidates.shape[1] != self.num_genes or not len(candidates):
