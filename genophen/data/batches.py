@@ -128,8 +128,13 @@ class TrainBatches:
         return {"generator": self._generator.get_state(), "order": self._order, "position": self._position}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        order, position = state["order"], state["position"]
+        if order.dtype != torch.int64 or order.dim() != 1 or type(position) is not int or position < 0:
+            raise ValueError("the order of the images, or the place in it, is none")
+        if len(order) and not (int(order.min()) >= 0 and int(order.max()) < len(self._split)):
+            raise ValueError(f"the order of the images has others than the {len(self._split)} that there are")
         self._generator.set_state(state["generator"])
-        self._order, self._position = state["order"], state["position"]
+        self._order, self._position = order, position
 
 
 class EvaluationBatches:

@@ -8,7 +8,7 @@ Each value becomes itself (None, bool, int, str, finite float), a list, or a tab
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,7 +39,11 @@ def pack(state: object, what: str) -> tuple[dict[str, Tensor], Any]:
 
 
 def unpack(tensors: Mapping[str, Tensor], packed: Any) -> Any:
-    """The state that `pack` took apart; its tensors are on the CPU."""
+    """The state that `pack` took apart; its tensors are on the CPU.
+
+    Raises:
+        LookupError, TypeError, ValueError, RecursionError: for what `pack` does not write.
+    """
     return _Unpacker(tensors).unpack(packed)
 
 
@@ -103,9 +107,21 @@ class _Unpacker:
         if name not in self._ordered:
             tensor = self._tensors[name]
             if stride is not None:
+                _check_dense(tensor.shape, stride)
                 tensor = torch.empty_strided(tensor.shape, stride, dtype=tensor.dtype).copy_(tensor)
             self._ordered[name] = tensor
         return self._ordered[name]
+
+
+def _check_dense(shape: Sequence[int], stride: Sequence[int]) -> None:
+    """Raise a ValueError unless elements lie side by side: else walks through memory leave the tensor."""
+    if len(stride) != len(shape):
+        raise ValueError(f"strides {stride} for a tensor of shape {list(shape)}")
+    expected = 1
+    for step, size in sorted(zip(stride, shape, strict=True)):
+        if size > 1 and step != expected:
+            raise ValueError(f"strides {stride} for a tensor of shape {list(shape)}")
+        expected *= size
 
 
 def _cannot(path: str, found: str) -> PluginError:

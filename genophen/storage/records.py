@@ -183,12 +183,12 @@ def read_json(file: GuardedPath) -> Any:
 
 def read_result(file: GuardedPath) -> dict[str, Any]:
     """A run's `result.json`."""
-    return _checked(Result, result_of_today(read_json(file)))
+    return checked(Result, result_of_today(read_json(file)))
 
 
 def read_environment(file: GuardedPath) -> dict[str, Any]:
     """A run's `environment.json`."""
-    return _checked(Environment, environment_of_today(read_json(file)))
+    return checked(Environment, environment_of_today(read_json(file)))
 
 
 def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
@@ -203,7 +203,7 @@ def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
 def read_table(file: GuardedPath) -> list[dict[str, Any]]:
     """The lines of a sweep's table."""
     lines = read_json(file)
-    return _checked(list[Line], [*map(line_of_today, lines)] if isinstance(lines, list) else lines)
+    return checked(list[Line], [*map(line_of_today, lines)] if isinstance(lines, list) else lines)
 
 
 def _parsed(content: bytes) -> Any:
@@ -213,7 +213,8 @@ def _parsed(content: bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
-def _checked(kind: Any, value: Any) -> Any:
+def checked(kind: Any, value: Any) -> Any:
+    """The value itself, if it is of a kind that pydantic knows; a ValueError with the place that is not."""
     try:
         TypeAdapter(kind).validate_python(value)
     except ValidationError as error:

@@ -123,7 +123,7 @@ class Loop:
         except PluginError as error:
             # Whoever signals a whole process group ends a plugin's helpers, too.
             if not stop_signal.number:
-                raise
+                raise self.state.unusable(error) from error
             self._interrupt(stop_signal.number, one_line(f"signal {stop_signal.number}; {error.found}"))
 
     def _train(self, stop_signal: StopSignal) -> None:
@@ -199,6 +199,7 @@ class Loop:
         train_seconds = time.monotonic() - progress.round_started if progress.losses else 0.0
         with self.blame("optimizer"):
             self.optimizer.finish_round()
+        self.state.prove()
         problem = not_finite(self.phenotype, progress.losses)
         validation = self.experiment.evaluate("validation")
         row = self._row(validation)

@@ -6,14 +6,48 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from genophen.contracts.optimizer import Metrics
 from genophen.contracts.task import Scores
 from genophen.phenotype.phenotype import Phenotype
+from genophen.storage.records import checked
+
+
+class _LastMetrics(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    train_loss: float
+    learning_rate: float | None
+    extras: dict[str, float]
+
+
+class _SavedScores(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    value: float
+    loss: float | None
+    extras: dict[str, float]
+
+
+class _Saved(BaseModel):
+    """What `Progress.state_dict` gives, as it is read back."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+    end: Annotated[list[str], Field(min_length=2, max_length=2)] | None
+    round: int = Field(ge=-1)
+    losses: Tensor
+    last: _LastMetrics | None
+    best_round: int = Field(ge=-1)
+    best: _SavedScores | Annotated[list[float], Field(min_length=2, max_length=2)]
+    best_tensors: dict[str, Tensor]
+    seconds: float = Field(ge=0, allow_inf_nan=False)
+    round_seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
 @dataclass
@@ -88,8 +122,9 @@ class Progress:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        checked(_Saved, state)
         self.status, self.stop_reason = state["end"] or ("", "")
-        self.round, self.losses = state["round"], state["losses"].tolist()
+        self.round, self.losses = state["round"], state["losses"].reshape(-1).tolist()
         self.last = Metrics(**state["last"]) if state["last"] else None
         self.best_round, self.best = state["best_round"], _scores(state["best"])
         self.best_tensors = state["best_tensors"]

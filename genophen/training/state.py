@@ -7,18 +7,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from genophen.config.config import Config
 from genophen.contracts.optimizer import Optimizer
 from genophen.contracts.task import Task
-from genophen.errors import DamagedError, GenophenError
+from genophen.errors import DamagedError, GenophenError, PluginError, one_line
 from genophen.phenotype.phenotype import Phenotype
 from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack
+from genophen.storage.records import Count, Record, checked
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.progress import Progress
 from genophen.training.seeds import global_generators, restore_global_generators
@@ -27,6 +29,14 @@ from genophen.training.seeds import global_generators, restore_global_generators
 #: duration, so that saving takes less than 2% of the time.
 CHECKPOINT_SECONDS = 30.0
 _SAVE_SHARE = 60
+_COUNTS = Annotated[list[Count], Field(min_length=2, max_length=2)]
+
+
+class _Values(Record):
+    """What is in a checkpoint beside the state."""
+
+    files: dict[Literal["metrics.jsonl", "timings.jsonl"], Count] = Field(min_length=2)
+    settings: dict[str, Any]
 
 
 @dataclass
@@ -47,6 +57,8 @@ class TrainingState:
     _saved_at: float = field(default_factory=time.monotonic)
     _save_seconds: float = 0.0
     _written_best: int = -1
+    #: The checkpoint that the run was resumed from, until its state has proved itself.
+    _source: GuardedPath | None = None
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
@@ -90,36 +102,54 @@ class TrainingState:
 
         Raises:
             DamagedError: where it is no state of this run.
-            PluginError: where the optimizer or the task cannot take its own state.
         """
+        self._source = source
         try:
+            checked(_Values, values)
             state, sizes = unpack(tensors, values["state"]), values["files"]
             self.progress.load_state_dict(state["progress"])
+            if self.progress.name != source.name:
+                raise ValueError(f"it is the state of {self.progress.name}")
             if "task_generator" in state:  # before there were tasks, the batches kept theirs
                 self.task_generator.set_state(state["task_generator"])
-            task_state = state["task"] if "task" in state else state["batches"]
             self.generator.set_state(state["generator"])
             samples = self.phenotype.samples
-            samples.forward_samples, samples.backward_samples = state["samples"]
+            samples.forward_samples, samples.backward_samples = checked(_COUNTS, state["samples"])
+            if self.progress.best_tensors:  # to see that they fit
+                load_state(self.phenotype, self.progress.best_tensors, source)
             load_state(self.phenotype, state["phenotype"], source)
             for name, buffer in state["other_buffers"].items():
                 self.phenotype.get_buffer(name).copy_(buffer)
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise DamagedError(
-                f"cannot use the checkpoint {source}",
-                found=f"{type(error).__name__}: {error}",
-                allowed="a state that this version of genophen saved",
-                next_step="was it saved by another version, or has config.toml been changed since?",
-            ) from error
-        with self.blame("task"):
-            self.task.load_state_dict(task_state)
-        with self.blame("optimizer"):
-            self.optimizer.load_state_dict(state["optimizer"])
+            with self.blame("task"):
+                self.task.load_state_dict(state["task"] if "task" in state else state["batches"])
+            with self.blame("optimizer"):
+                self.optimizer.load_state_dict(state["optimizer"])
+            restore_global_generators(state["global"])
+        except PluginError as error:
+            raise self.unusable(error) from error
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+            raise self._refused(f"{type(error).__name__}: {one_line(str(error))}") from error
         with self.run.writing(source):
             self.run.checkpoints.follow(source.name)
         self.run.cut_back(sizes)
         self.write_best()  # a later round's may lie there, from before a crash
-        restore_global_generators(state["global"])
+
+    def prove(self) -> None:
+        """Note that the optimizer has worked with its state: what it raises from now on is its own fault."""
+        self._source = None
+
+    def unusable(self, error: PluginError) -> GenophenError:
+        """An optimizer's error, or a DamagedError where its state from a checkpoint may be to blame."""
+        return error if self._source is None else self._refused(error.found)
+
+    def _refused(self, found: str) -> DamagedError:
+        return DamagedError(
+            f"cannot use the checkpoint {self._source}",
+            found=found,
+            allowed="a state that this version of genophen saved",
+            next_step="was it saved by another version, or has config.toml or a plugin been changed since? "
+            f"Another one: genophen resume {self.run.path} --checkpoint NAME",
+        )
 
     def check_space(self) -> None:
         """Raise a GenophenError where the disk has less room than the run may need."""

@@ -111,8 +111,34 @@ class GradientDescent(genophen.Optimizer):
         return {"step": self._step, "optimizer": self._torch_optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._step = state["step"]
-        self._torch_optimizer.load_state_dict(state["optimizer"])
+        step, saved = state["step"], state["optimizer"]["state"]
+        if type(step) is not int or not 0 <= step < 2**53:
+            raise ValueError(f"the step is {step!r}")
+        expected = self._layout_after_a_step()
+        for index, values in saved.items():
+            # torch checks none of this, and its fused kernels would leave the memory of a smaller tensor.
+            if _layout(values) != expected[index]:
+                raise ValueError(f"parameter {index} has {_layout(values)}, not {expected[index]}")
+        self._step = step
+        # The groups are those of the settings, which are the same as then.
+        self._torch_optimizer.load_state_dict({**self._torch_optimizer.state_dict(), "state": saved})
+
+    def _layout_after_a_step(self) -> dict[int, Any]:
+        """What torch's optimizer keeps of each parameter, once all have had a gradient."""
+        twins = [nn.Parameter(torch.zeros_like(parameter)) for parameter in self._parameters]
+        for twin in twins:
+            twin.grad = torch.zeros_like(twin)
+        optimizer = self.make(_groups(twins, 0.0))
+        optimizer.step()
+        return {index: _layout(values) for index, values in optimizer.state_dict()["state"].items()}
+
+
+def _layout(values: dict[str, Any]) -> dict[str, Any]:
+    """Shape and type of each tensor that is kept of one parameter; the type alone of what is none."""
+    return {
+        name: (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else type(value)
+        for name, value in values.items()
+    }
 
 
 def _groups(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

@@ -150,9 +150,15 @@ class CMAESSearcher(EvotorchSearcher):
         return {name: _plain(getattr(self._algorithm, name)) for name in _CMAES_STATE}
 
     def _load_own_state(self, state: dict[str, Any]) -> None:
-        for name in _CMAES_STATE:
+        for name, own in self._own_state().items():
             value = state[name]
+            # The paths, p_sigma and p_c, are the number 0 before the first generation, and vectors then.
+            kinds = {_kind(own), _kind(own if isinstance(own, Tensor) else self.center())}
+            if _kind(value) not in kinds:
+                raise ValueError(f"{name} is {_kind(value)}")
             setattr(self._algorithm, name, value.clone() if isinstance(value, Tensor) else value)
+        if not self._separable:
+            torch.linalg.cholesky(self._algorithm.C)  # raises where it is none of this search
 
 
 class GaussianSearcher(EvotorchSearcher):
@@ -255,3 +261,7 @@ def _import_evotorch() -> Any:
     # Its messages go to stdout, which belongs to the data that was asked for.
     logging.getLogger("evotorch").setLevel(logging.WARNING)
     return evotorch
+
+
+def _kind(value: Any) -> Any:
+    return (tuple(value.shape), value.dtype) if isinstance(value, Tensor) else type(value)
