@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from genophen.contracts.options import Options, PathOption
     from genophen.contracts.reporter import Reporter, RunInfo
     from genophen.contracts.task import Scores, Task, TaskContext
+    from genophen.control.controllers import run_networks
+    from genophen.control.episodes import Episodes
+    from genophen.control.episodic import EpisodeOptions, EpisodicTask, SimulatedTask
+    from genophen.control.world import Arithmetic, Values, World, product
     from genophen.data.batches import TrainBatches
     from genophen.errors import (
         ConfigError,
@@ -41,12 +45,16 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
     "Architecture": "contracts.architecture",
+    "Arithmetic": "control.world",
     "ConfigError": "errors",
     "Context": "contracts.optimizer",
     "ConvBiases": "phenotype.expressing",
     "DamagedError": "errors",
     "Data": "contracts.dataset",
     "Dataset": "contracts.dataset",
+    "EpisodeOptions": "control.episodic",
+    "Episodes": "control.episodes",
+    "EpisodicTask": "control.episodic",
     "Executor": "contracts.executor",
     "GenophenError": "errors",
     "Genotype": "contracts.genotype",
@@ -70,31 +78,40 @@ _MODULE_OF = {
     "RunInfo": "contracts.reporter",
     "SampleCounter": "phenotype.accounting",
     "Scores": "contracts.task",
+    "SimulatedTask": "control.episodic",
     "Split": "contracts.dataset",
     "Target": "contracts.genotype",
     "Task": "contracts.task",
     "TaskContext": "contracts.task",
     "TrainBatches": "data.batches",
+    "Values": "control.world",
+    "World": "control.world",
     "compile": "api",
     "compile_phenotype": "phenotype.phenotype",
     "hookimpl": "contracts.hookspecs",
     "kernel_gain": "phenotype.expressing",
     "load_weights": "training.trained",
     "no_genes": "contracts.genotype",
+    "product": "control.world",
     "resume": "api",
     "run": "api",
     "run_job": "contracts.executor",
+    "run_networks": "control.controllers",
     "standardize": "phenotype.expressing",
 }
 
 __all__ = [
     "Architecture",
+    "Arithmetic",
     "ConfigError",
     "Context",
     "ConvBiases",
     "DamagedError",
     "Data",
     "Dataset",
+    "EpisodeOptions",
+    "Episodes",
+    "EpisodicTask",
     "Executor",
     "GenophenError",
     "Genotype",
@@ -118,11 +135,14 @@ __all__ = [
     "RunInfo",
     "SampleCounter",
     "Scores",
+    "SimulatedTask",
     "Split",
     "Target",
     "Task",
     "TaskContext",
     "TrainBatches",
+    "Values",
+    "World",
     "__version__",
     "compile",
     "compile_phenotype",
@@ -130,9 +150,11 @@ __all__ = [
     "kernel_gain",
     "load_weights",
     "no_genes",
+    "product",
     "resume",
     "run",
     "run_job",
+    "run_networks",
     "standardize",
 ]
 

@@ -15,8 +15,9 @@ prepare_process()  # before torch: the suite shares its machine as the command d
 ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
 SHIPPED = (
-    "baselines,cppn,cppn-graph,datasets,dct,direct,evolution,executors,gradient,hypernetwork,"
-    "image-folder,low-rank,mlp-hypernetwork,mnist-cnn,random-projection,reporters,vgg"
+    "baselines,cppn,cppn-graph,datasets,dct,direct,double-pole,elman,evolution,executors,"
+    "gradient,hypernetwork,image-folder,low-rank,mlp,mlp-hypernetwork,mnist-cnn,"
+    "random-projection,reporters,vgg"
 )
 
 

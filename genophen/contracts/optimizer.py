@@ -105,6 +105,8 @@ class Optimizer(ABC):
     steps_per_round: int
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
     needs_all_rounds: bool = False
+    #: Why the run is to end now, with what `finish_round` puts into the phenotype; empty: it goes on.
+    stop_reason: str = ""
     #: How many numbers are searched, where those are not all trainable ones; set by `setup`.
     searched: int | None = None
     #: What `setup` put in the place of settings that were left open, by their names; printed and recorded.

@@ -146,6 +146,14 @@ class Task(ABC):
             next_step="write fitness(self, networks, batch), or train by gradients: --optimizer adam",
         )
 
+    def solved(self, alone: Callable[[int], Any], fitness: Tensor) -> int | None:
+        """Which candidate passes the task's own test of success; None: none does, or it has no such test.
+
+        Called after every generation with what `fitness` gave, (P,); `alone` gives the candidate of an index
+        as `Networks` of one. What is run for the test is counted apart.
+        """
+        return None
+
     @abstractmethod
     def evaluate(self, phenotype: Phenotype, split: SplitName) -> Scores:
         """Measure a phenotype on a split. It is in eval mode, without gradients, and nothing is counted."""

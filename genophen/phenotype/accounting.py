@@ -16,11 +16,14 @@ class SampleCounter:
     """Counts sample evaluations: one candidate on one image is one, however it is computed.
 
     A backward pass through an image counts two more. What runs inside `paused()` is not counted:
-    validation and test are recorded apart.
+    validation and test are recorded apart. In control tasks a step of one episode is one sample.
     """
 
     forward_samples: int = 0
     backward_samples: int = 0
+    #: One candidate from one start; and of these, trials that only test whether a task is solved.
+    episodes: int = 0
+    test_episodes: int = 0
     _paused: bool = False
 
     @property
@@ -50,14 +53,31 @@ class SampleCounter:
 
     def take(self) -> SampleCounter:
         """What was counted until now, of which nothing is left here."""
-        taken = SampleCounter(self.forward_samples, self.backward_samples)
-        self.forward_samples = self.backward_samples = 0
+        taken = SampleCounter(self.forward_samples, self.backward_samples, self.episodes, self.test_episodes)
+        self.forward_samples = self.backward_samples = self.episodes = self.test_episodes = 0
         return taken
 
     def add(self, taken: SampleCounter) -> None:
         """Count, too, what a copy of the phenotype counted in another process."""
         self.forward_samples += taken.forward_samples
         self.backward_samples += taken.backward_samples
+        self.episodes += taken.episodes
+        self.test_episodes += taken.test_episodes
+
+    def count_episodes(self, episodes: int, steps: int) -> None:
+        """Count episodes of so many steps in all, each step as one sample."""
+        if not self._paused:
+            self.episodes += episodes
+            self.forward_samples += steps
+
+    def count_tests(self, episodes: int) -> None:
+        """Count trials that test whether a task is solved, apart from what candidates are ranked by."""
+        self.test_episodes += episodes
+
+    def episode_counts(self) -> dict[str, int]:
+        """Both counts of episodes by name; none where there were no episodes."""
+        counts = {"episodes": self.episodes, "test_episodes": self.test_episodes}
+        return counts if self.episodes else {}
 
     def _count_backward(self, samples: int) -> None:
         self.backward_samples += samples

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -44,6 +45,7 @@ class Evaluator:
         }
         self._precision = precision_of(network)
         self._taken: Mapping[str, Tensor] = {}
+        self._in_other_precisions: dict[torch.dtype, Evaluator] = {}
         #: How the last candidates ran; None before, or where nothing differed between them.
         self.last: Way | None = None
 
@@ -58,6 +60,15 @@ class Evaluator:
             else:
                 place.copy_(value)
         self._taken = numbers
+
+    def to(self, precision: torch.dtype) -> Evaluator:
+        """An evaluator of the same network in another precision; made once."""
+        if precision == self._precision:
+            return self
+        if precision not in self._in_other_precisions:
+            network = copy.deepcopy(self.network).to(precision)
+            self._in_other_precisions[precision] = Evaluator(network, self._block_bytes)
+        return self._in_other_precisions[precision]
 
     def way(self, parameters: Mapping[str, Tensor], inputs: Inputs, before: str | None) -> Way:
         """How candidates of these parameters, (P, ...) by name, run on inputs of this structure."""

@@ -45,7 +45,8 @@ class Networks:
         count = _check(plain, weights)
         own = {alias: weights[name] for name in weights for alias in aliases(plain, name)}
         evaluator = Evaluator(plain.eval().requires_grad_(False), block_bytes)
-        self._begin(evaluator, own, {}, count, network.samples if isinstance(network, Phenotype) else None)
+        samples = network.samples if isinstance(network, Phenotype) else SampleCounter()
+        self._begin(evaluator, own, {}, count, samples)
 
     @classmethod
     def of_population(
@@ -64,13 +65,19 @@ class Networks:
         networks._begin(evaluator, weights, shared, count, samples)
         return networks
 
+    @classmethod
+    def of(cls, phenotype: Phenotype) -> Networks:
+        """A phenotype as it is now, as one network."""
+        plain = phenotype.materialize()
+        return cls(phenotype, {name: each.detach()[None] for name, each in plain.named_parameters()})
+
     def _begin(
         self,
         evaluator: Evaluator,
         weights: dict[str, Tensor],
         shared: dict[str, Tensor],
         count: int,
-        samples: SampleCounter | None,
+        samples: SampleCounter,
     ) -> None:
         self.count = count
         self._evaluator, self._weights, self._shared, self._samples = evaluator, weights, shared, samples
@@ -88,6 +95,41 @@ class Networks:
         inputs = self._inputs(args, kwargs, own)
         return self._outputs(inputs, None)
 
+    @property
+    def network(self) -> nn.Module:
+        """The plain network; its own numbers mean nothing."""
+        return self._evaluator.network
+
+    @property
+    def samples(self) -> SampleCounter:
+        """What counts the samples that these networks are run on."""
+        return self._samples
+
+    @property
+    def carries_state(self) -> bool:
+        """Whether the network takes a state and gives the next one beside its output."""
+        return any(name in _STATES for name in self._forward.parameters)
+
+    def weights(self) -> dict[str, Tensor]:
+        """All parameters of all networks, (P, *shape) by name."""
+        own = {name: self._weights.get(name) for name, _ in self.network.named_parameters()}
+        return {name: self._shared_by_all(name) if stack is None else stack for name, stack in own.items()}
+
+    def _shared_by_all(self, name: str) -> Tensor:
+        value = self._shared.get(name)
+        value = self.network.get_parameter(name) if value is None else value
+        return value.detach().expand(self.count, *value.shape)
+
+    def some(self, rows: Tensor) -> Networks:
+        """Those of these rows."""
+        chosen = {name: stack[rows] for name, stack in self._weights.items()}
+        return Networks.of_population(self._evaluator, chosen, self._shared, len(rows), self._samples)
+
+    def to(self, precision: torch.dtype) -> Networks:
+        """The same networks with their arithmetic in another precision."""
+        evaluator = self._evaluator.to(precision)
+        return Networks.of_population(evaluator, self._weights, self._shared, self.count, self._samples)
+
     def features(self, x: Any, readout: str, *, own: bool = False) -> Tensor:
         """What goes into the module `readout`, (P, N, ...), for inputs x as in a call."""
         found: Tensor = self._outputs(self._inputs((x,), {}, own), readout)
@@ -104,8 +146,7 @@ class Networks:
         return "" if self._evaluator.last is None else self._evaluator.last.reason
 
     def _outputs(self, inputs: Inputs, before: str | None) -> Any:
-        if self._samples is not None:
-            self._samples.count(self.count * inputs.examples, None)
+        self._samples.count(self.count * inputs.examples, None)
         with torch.no_grad():
             self._evaluator.take(self._shared)
             return self._evaluator.outputs(self._weights, inputs, self.count, before)

@@ -113,6 +113,8 @@ def check_output(
             outputs = trial.eval()(inputs)
         except (Exception, SystemExit) as error:
             raise PluginError(attempted, found=f"it raised {cause(error)}") from error
+    if isinstance(outputs, tuple) and outputs:  # of a recurrent network: the state stands beside it
+        outputs = outputs[0]
     expected = (len(inputs), num_outputs)
     if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
         found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__

@@ -152,6 +152,8 @@ class Loop:
                 self._interrupt(stop_signal.number, f"signal {stop_signal.number}")
             elif progress.losses and (budget := self._used_up()):
                 progress.stop("completed", budget)
+            elif progress.losses and self.optimizer.stop_reason:
+                progress.stop("completed", self.optimizer.stop_reason)
             elif len(progress.losses) >= self.optimizer.steps_per_round:
                 return
             else:
@@ -204,7 +206,7 @@ class Loop:
         validation = self.experiment.evaluate("validation")
         row = self._row(validation)
         run.append(run.metrics, row)
-        always = self.config.training.keep == "last"
+        always = self.config.training.keep == "last" or bool(self.optimizer.stop_reason)
         if problem := problem or self._not_finite(validation):
             progress.stop("diverged", problem)
         elif not progress.note_best(validation, self.phenotype, always=always) and self._out_of_patience():
@@ -250,6 +252,7 @@ class Loop:
             f"validation_{self.measure.key}": _finite(self.measure.own(validation.value)),
             "learning_rate": _finite(learning_rate),
             "sample_evaluations": self.phenotype.samples.sample_evaluations,
+            **self.phenotype.samples.episode_counts(),
         }
         extras |= {f"validation_{name}": value for name, value in validation.extras.items()}
         return row | {name: _finite(value) for name, value in extras.items() if name not in row}
@@ -283,6 +286,7 @@ class Loop:
             "derived": self.derived(),
             "sample_evaluations": samples.sample_evaluations,
             "backward_samples": samples.backward_samples,
+            **self.phenotype.samples.episode_counts(),
             "wall_seconds": round(progress.seconds, 3),
         }
 

@@ -29,7 +29,7 @@ from genophen.training.seeds import global_generators, restore_global_generators
 #: duration, so that saving takes less than 2% of the time.
 CHECKPOINT_SECONDS = 30.0
 _SAVE_SHARE = 60
-_COUNTS = Annotated[list[Count], Field(min_length=2, max_length=2)]
+_COUNTS = Annotated[list[Count], Field(min_length=2, max_length=4)]
 
 
 class _Values(Record):
@@ -114,7 +114,8 @@ class TrainingState:
                 self.task_generator.set_state(state["task_generator"])
             self.generator.set_state(state["generator"])
             samples = self.phenotype.samples
-            samples.forward_samples, samples.backward_samples = checked(_COUNTS, state["samples"])
+            samples.forward_samples, samples.backward_samples, *episodes = checked(_COUNTS, state["samples"])
+            samples.episodes, samples.test_episodes = episodes or (0, 0)  # older ones had none
             if self.progress.best_tensors:  # to see that they fit
                 load_state(self.phenotype, self.progress.best_tensors, source)
             load_state(self.phenotype, state["phenotype"], source)
@@ -171,7 +172,7 @@ class TrainingState:
             )
 
     def _packed(self) -> tuple[dict[str, Tensor], Any]:
-        phenotype_state = self.phenotype.state_dict()
+        phenotype_state, samples = self.phenotype.state_dict(), self.phenotype.samples
         buffers = dict(self.phenotype.named_buffers())
         with self.blame("optimizer"):
             optimizer_state = self.optimizer.state_dict()
@@ -181,7 +182,12 @@ class TrainingState:
             "progress": self.progress.state_dict(),
             "phenotype": phenotype_state,
             "other_buffers": {name: b for name, b in buffers.items() if name not in phenotype_state},
-            "samples": [self.phenotype.samples.forward_samples, self.phenotype.samples.backward_samples],
+            "samples": [
+                samples.forward_samples,
+                samples.backward_samples,
+                samples.episodes,
+                samples.test_episodes,
+            ],
             "task": task_state,
             "task_generator": self.task_generator.get_state(),
             "generator": self.generator.get_state(),

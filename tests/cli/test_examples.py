@@ -10,7 +10,8 @@ from conftest import ROOT
 import genophen
 from genophen.config.toml import read_toml
 
-EXAMPLES = sorted((ROOT / "examples").glob("*.toml"))
+#: Those over images.
+EXAMPLES = [file for file in sorted((ROOT / "examples").glob("*.toml")) if "dataset" in read_toml(file)]
 
 
 @pytest.mark.slow

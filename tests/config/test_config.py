@@ -86,7 +86,10 @@ def test_a_mistake_is_explained(section: str, key: str, value: object, said: str
 def test_a_missing_name_lists_what_there_is() -> None:
     tables = digits_tables()
     del tables["architecture"]
-    expected = "architecture.name: is missing; allowed: one of mnist-cnn, vgg-block1, vgg-block2, vgg-block3"
+    expected = (
+        "architecture.name: is missing; allowed: one of elman, mlp, mnist-cnn, vgg-block1, vgg-block2, "
+    )
+    expected += "vgg-block3"
     assert problems(tables) == {"architecture.name": expected}
 
 

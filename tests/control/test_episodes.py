@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from genophen.control.batch import Controllers, run_in_tensors
+from genophen.control.batch import Controllers, run_together
 from genophen.control.episodes import Episodes, run_in_numbers
 from genophen.control.world import Arithmetic, Values, World
 
@@ -43,12 +44,12 @@ class Strides(Controllers):
     def __init__(self, strides: Tensor) -> None:
         self.strides, self.count = strides, len(strides)
 
-    def __call__(self, seen: Tensor, memory: Any) -> tuple[Tensor, Any]:
-        steps = torch.ones_like(seen) if memory is None else memory["steps"] + 1
-        return self.strides[:, None, None] * steps, {"steps": steps}
+    def __call__(self, seen: Any, memory: Any, ops: Arithmetic) -> tuple[Any, Any]:
+        steps = np.ones_like(seen) if memory is None else memory["steps"] + 1
+        return self.strides.numpy()[:, None, None] * steps, {"steps": steps}
 
-    def some(self, rows: Tensor) -> Controllers:
-        return Strides(self.strides[rows])
+    def some(self, rows: np.ndarray) -> Controllers:
+        return type(self)(self.strides[rows])
 
     def in_numbers(self) -> list[Any]:
         def walker(stride: float) -> Any:
@@ -69,7 +70,7 @@ def strides(*values: float) -> Strides:
 
 
 def test_counts_by_hand() -> None:
-    walked = run_in_tensors(Walk(), strides(0.25), STARTS[:2], horizon=10)
+    walked = run_together(Walk(), strides(0.25), STARTS[:2], horizon=10)
     # From 0: 0.25, 0.75, 1.5; from 0.5: 0.75, 1.25.
     assert walked.steps.tolist() == [[3, 2]]
     assert walked.survived.tolist() == [[2, 1]]
@@ -79,7 +80,7 @@ def test_counts_by_hand() -> None:
 
 
 def test_the_horizon_ends_an_episode_that_has_not_failed() -> None:
-    walked = run_in_tensors(Walk(), strides(0.0, 0.5), STARTS[1:2], horizon=5)
+    walked = run_together(Walk(), strides(0.0, 0.5), STARTS[1:2], horizon=5)
     assert walked.steps.tolist() == [[5], [1]]
     assert walked.failed.tolist() == [[False], [True]]
     assert walked.recent.tolist() == [[3 * 0.25], [0.0]]  # of the last three steps alone
@@ -88,16 +89,16 @@ def test_the_horizon_ends_an_episode_that_has_not_failed() -> None:
 @pytest.mark.parametrize("horizon", [1, 4, 40])
 def test_together_one_by_one_and_in_numbers_agree_to_the_bit(horizon: int) -> None:
     every = strides(0.25, 0.0, -0.001, 0.0625, 2.0, -0.0004)
-    together = run_in_tensors(Walk(), every, STARTS, horizon)
+    together = run_together(Walk(), every, STARTS, horizon)
     assert_equal(run_in_numbers(Walk(), every.in_numbers(), STARTS, horizon), together)
     for p in range(every.count):
         for e in range(len(STARTS)):
-            alone = run_in_tensors(Walk(), every.some(torch.tensor([p])), STARTS[e : e + 1], horizon)
+            alone = run_together(Walk(), every.some(np.array([p])), STARTS[e : e + 1], horizon)
             assert_equal(alone, some(together, p, e))
 
 
 def test_what_is_not_finite_ends_the_episode_and_leaves_the_others() -> None:
-    walked = run_in_tensors(Walk(), strides(math.nan, math.inf, 0.0), STARTS[:1], horizon=4)
+    walked = run_together(Walk(), strides(math.nan, math.inf, 0.0), STARTS[:1], horizon=4)
     assert walked.steps.tolist() == [[1], [1], [4]]
     assert walked.survived.tolist() == [[0], [0], [4]]
     assert walked.recent.tolist() == [[0.0], [0.0], [0.0]]
@@ -107,11 +108,11 @@ def test_the_end_of_all_episodes_ends_the_work() -> None:
     class Counted(Strides):
         calls = 0
 
-        def __call__(self, seen: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        def __call__(self, seen: Any, memory: Any, ops: Arithmetic) -> tuple[Any, Any]:
             Counted.calls += 1
-            return super().__call__(seen, memory)
+            return super().__call__(seen, memory, ops)
 
-    run_in_tensors(Walk(), Counted(torch.tensor([0.25], dtype=torch.float64)), STARTS[:1], horizon=1000)
+    run_together(Walk(), Counted(torch.tensor([0.25], dtype=torch.float64)), STARTS[:1], horizon=1000)
     assert Counted.calls == 3
 
 
@@ -119,15 +120,12 @@ def test_those_that_ended_are_left_out() -> None:
     sizes = []
 
     class Seen(Strides):
-        def __call__(self, seen: Tensor, memory: Any) -> tuple[Tensor, Any]:
+        def __call__(self, seen: Any, memory: Any, ops: Arithmetic) -> tuple[Any, Any]:
             sizes.append(tuple(seen.shape[:2]))
-            return super().__call__(seen, memory)
-
-        def some(self, rows: Tensor) -> Controllers:
-            return Seen(self.strides[rows])
+            return super().__call__(seen, memory, ops)
 
     every = Seen(torch.tensor([2.0, 0.0, 2.0, 2.0], dtype=torch.float64))
-    run_in_tensors(Walk(), every, STARTS, horizon=3)
+    run_together(Walk(), every, STARTS, horizon=3)
     assert sizes == [(4, 3), (1, 3), (1, 3)]
 
 

@@ -83,7 +83,14 @@ def with_installed(monkeypatch: pytest.MonkeyPatch, folder: Path, **sources: str
 def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     plugins = load_plugins()
     assert plugins.failures == []
-    assert plugins.names("architecture") == ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
+    assert plugins.names("architecture") == [
+        "elman",
+        "mlp",
+        "mnist-cnn",
+        "vgg-block1",
+        "vgg-block2",
+        "vgg-block3",
+    ]
     assert plugins.names("genotype") == [
         "cppn", "cppn-graph", "dct", "direct", "hypernetwork", "low-rank", "mlp-hypernetwork",
         "random-projection",
@@ -154,7 +161,14 @@ def test_a_broken_plugin_is_named_and_the_others_work(
     assert str(failure).startswith("plugin broken_plugin (")
     assert cause in failure.cause
     assert "\n" not in str(failure)
-    assert plugins.names("architecture") == ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
+    assert plugins.names("architecture") == [
+        "elman",
+        "mlp",
+        "mnist-cnn",
+        "vgg-block1",
+        "vgg-block2",
+        "vgg-block3",
+    ]
 
 
 def test_a_broken_file_is_an_error_since_it_was_asked_for(tmp_path: Path) -> None:

@@ -18,6 +18,9 @@ class EvolutionOptions(genophen.Options):
     stdev_init: float = Field(
         0.1, gt=0, description="width of the search at the start, times each tensor's root mean square"
     )
+    gene_scale: Literal["tensors", "one"] = Field(
+        "tensors", description="a gene's unit: the root mean square of its tensor at the start, or 1"
+    )
     center_init: Literal["start", "zeros"] = Field(
         "start", description="where the search begins: at the genotype's initial (or warm) values, or at zero"
     )
@@ -53,6 +56,10 @@ class EvolutionOptions(genophen.Options):
     memory_mb: int = Field(
         10, ge=1, le=1_000_000, description="MiB of activations worked on at a time; more is seldom faster"
     )
+    target: bool = Field(
+        True,
+        description="end the run with the first candidate that passes the task's own test, if it has one",
+    )
     num_workers: int = Field(0, ge=0, le=10_000, description="Ray actors that share a generation; 0: none")
     ray_address: str = Field("", description="a Ray cluster to join; empty: a Ray on this machine")
 
@@ -70,6 +77,17 @@ class CMAESOptions(EvolutionOptions):
         None,
         description="a diagonal covariance matrix (Ros & Hansen 2008) instead of a full one (default: for "
         "more than 1,500 genes)",
+    )
+    stdev_min: float | None = Field(
+        None,
+        gt=0,
+        description="the width that no coordinate's search falls below, in the units of stdev_init",
+    )
+    restart_after: int | None = Field(
+        None, ge=1, description="begin anew after so many generations without a better best candidate"
+    )
+    restart_growth: float = Field(
+        1.0, ge=1, le=4, description="how many times as large the population is after a restart"
     )
 
 

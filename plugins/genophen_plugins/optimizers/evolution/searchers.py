@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.options import EvolutionOptions
+from genophen_plugins.optimizers.evolution.options import CMAESOptions, EvolutionOptions
 from genophen_plugins.ray_cluster import quiet_ray
 
 #: What CMA-ES remembers from one generation to the next, by evotorch's names.
@@ -37,6 +37,10 @@ class Searcher(ABC):
     @abstractmethod
     def stdev(self) -> float:
         """The width of the distribution: its standard deviations' mean, or the step size."""
+
+    def extras(self) -> dict[str, float]:
+        """Further numbers to be recorded, by name."""
+        return {}
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -108,17 +112,18 @@ class CMAESSearcher(EvotorchSearcher):
     evotorch's step draws, evaluates and moves; here it moves, by what `ask` drew and `tell` was told.
     """
 
-    def __init__(self, num_genes: int, seed: int, options: EvolutionOptions, separable: bool) -> None:
+    def __init__(self, num_genes: int, seed: int, options: CMAESOptions, separable: bool) -> None:
         self._separable = separable
         super().__init__(num_genes, seed, options)
 
-    def _make_algorithm(self, center: np.ndarray, options: EvolutionOptions) -> Any:
+    def _make_algorithm(self, center: np.ndarray, options: Any) -> Any:
         algorithm = self._evotorch.algorithms.CMAES(
             self._problem,
             stdev_init=options.stdev_init,
             popsize=options.population_size,
             center_init=center,
             separable=self._separable,
+            stdev_min=options.stdev_min,
         )
         self._draw = algorithm.sample_distribution
         algorithm.sample_distribution = lambda: self._drawn

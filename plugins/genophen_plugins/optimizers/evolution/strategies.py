@@ -12,8 +12,8 @@ from torch import Tensor
 import genophen
 from genophen_plugins.optimizers.evolution.fitness import make_fitness, make_population
 from genophen_plugins.optimizers.evolution.options import CMAESOptions, EvolutionOptions, PGPEOptions
+from genophen_plugins.optimizers.evolution.restarts import make_cmaes
 from genophen_plugins.optimizers.evolution.searchers import (
-    CMAESSearcher,
     PGPESearcher,
     Searcher,
     SNESSearcher,
@@ -57,6 +57,7 @@ class Evolution(genophen.Optimizer):
         self._started = False
         #: The search's answer that the phenotype holds, with its readout; none before a first round.
         self._finished: Tensor | None = None
+        self._solution: Tensor | None = None
         self._generation, self._non_finite, self._best = 0, 0, -torch.inf
         seed = int(torch.randint(2**31, (), generator=context.generator))
         self._searcher = self.make_searcher(self._population.num_genes, seed)
@@ -72,6 +73,8 @@ class Evolution(genophen.Optimizer):
         self._non_finite += len(fitness) - len(finite)
         best = float(finite.max()) if len(finite) else -torch.inf
         self._best = max(self._best, best)
+        if self.options.target:
+            self._look_for_solution(candidates, fitness)
         return genophen.Metrics(
             train_loss=self._fitness.as_loss(finite.mean()),  # NaN where no candidate was finite
             extras={
@@ -80,12 +83,15 @@ class Evolution(genophen.Optimizer):
                 "fitness_best_so_far": self._best,
                 "stdev": self._searcher.stdev(),
                 "non_finite_candidates": float(self._non_finite),
+                **self._searcher.extras(),
             },
         )
 
     def finish_round(self) -> None:
         self._start()
-        center = self._candidates(self._searcher.center()[None])[0]
+        center = self._solution
+        if center is None:
+            center = self._candidates(self._searcher.center()[None])[0]
         if self._finished is not None and torch.equal(center, self._finished):
             return  # a search that has not moved, as the start does not: a solution would only cost again
         self._population.assign(center)
@@ -102,6 +108,7 @@ class Evolution(genophen.Optimizer):
             "non_finite": self._non_finite,
             "best": self._best,
             "finished": self._finished,
+            "solution": self._solution,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -109,6 +116,17 @@ class Evolution(genophen.Optimizer):
         self._origin, self._scale = state["origin"], state["scale"]
         self._generation, self._non_finite = state["generation"], state["non_finite"]
         self._best, self._finished, self._started = state["best"], state.get("finished"), True
+        self._take_solution(state.get("solution"))
+
+    def _look_for_solution(self, candidates: Tensor, fitness: Tensor) -> None:
+        def alone(index: int) -> genophen.Networks:
+            return self._population.networks(candidates[index : index + 1])
+
+        index = self._context.task.solved(alone, fitness)
+        self._take_solution(None if index is None else candidates[index].clone())
+
+    def _take_solution(self, solution: Tensor | None) -> None:
+        self._solution, self.stop_reason = solution, "" if solution is None else "solved"
 
     def _start(self) -> None:
         """Find the start; not in `setup`, since a resumed run needs the warm one's files no more."""
@@ -118,7 +136,9 @@ class Evolution(genophen.Optimizer):
             path = Path(self.options.warm_start)
             genophen.load_weights(self._context.phenotype, path, self._fitness.solved)
         center = self._population.center().cpu()
-        self._scale = scales(center, [gene.numel() for gene in self._population.genes.values()])
+        self._scale = torch.ones_like(center)
+        if self.options.gene_scale == "tensors":
+            self._scale = scales(center, [gene.numel() for gene in self._population.genes.values()])
         self._origin = torch.zeros_like(center) if self.options.center_init == "zeros" else center
         self._started = True
 
@@ -175,7 +195,7 @@ class CMAES(Evolution):
                 allowed="2 genes or more",
                 next_step="search more genes, or use --optimizer snes",
             )
-        return CMAESSearcher(num_genes, seed, self.options, separable)
+        return make_cmaes(num_genes, seed, self.options, separable)
 
 
 class SNES(Evolution):
