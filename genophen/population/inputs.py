@@ -33,6 +33,11 @@ class Inputs:
         return next((_batch(item) for item in self.tensors), 1)
 
     @property
+    def contiguous(self) -> bool:
+        """Whether all tensors have the usual order in memory."""
+        return all(_of_one(item).is_contiguous() for item in self.tensors)
+
+    @property
     def alike(self) -> bool:
         """Whether all tensors hold as many examples, so that a batch may be cut."""
         sizes = {_batch(item) if _of_one(item).dim() else None for item in self.tensors}

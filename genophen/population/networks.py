@@ -147,9 +147,12 @@ class Networks:
 
     def _outputs(self, inputs: Inputs, before: str | None) -> Any:
         self._samples.count(self.count * inputs.examples, None)
+        weights = self._weights
+        if inputs.contiguous:  # as in the phenotype: a network may rely on the order
+            weights = {name: stack.contiguous() for name, stack in weights.items()}
         with torch.no_grad():
             self._evaluator.take(self._shared)
-            return self._evaluator.outputs(self._weights, inputs, self.count, before)
+            return self._evaluator.outputs(weights, inputs, self.count, before)
 
     def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any], own: bool) -> Inputs:
         names = list(self._forward.bind(*args, **kwargs).arguments)

@@ -89,7 +89,8 @@ class Population:
         candidates: (P, num_genes). All their weights are held at once; what they do not vary stays as the
         phenotype has it now.
         """
-        genes = self._split(self._checked(candidates))
+        device = next(iter(self.genes.values())).device
+        genes = self._split(self._checked(candidates).to(device))
         with torch.no_grad():
             varying = self._varying(genes)
             own = self._expression.weights(genes, varying)

@@ -239,7 +239,7 @@ def _check_nothing_else(directory: Path) -> None:
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
     earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    if different := differences(earlier.settings(), trial.settings()):
+    if different := differences(earlier.settings(), trial.config):
         raise ConfigError(
             f"cannot continue the sweep: {trial.directory} was run with other settings",
             problems=different,

@@ -103,10 +103,10 @@ class _Guard:
             self._refuse(PluginError, "; ".join(changed), "the plugins that the run began with")
 
     def check_settings(self, values: Mapping[str, Any], config: Config) -> None:
-        then, now = values.get("settings"), config.settings()
+        then = values.get("settings")
         if not isinstance(then, dict):
             return  # no state that genophen saved: restoring it will say so
-        if changed := differences(then | {"training.rounds": config.training.rounds}, now):
+        if changed := differences(then | {"training.rounds": config.training.rounds}, config):
             self._refuse(ConfigError, "; ".join(map(str, changed)), "the settings that the run began with")
 
     def check_data(self, earlier: Mapping[str, Any], now: Mapping[str, Any]) -> None:
