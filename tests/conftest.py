@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
 SHIPPED = (
     "baselines,cppn,cppn-graph,datasets,dct,direct,double-pole,elman,evolution,executors,"
-    "gradient,hypernetwork,image-folder,low-rank,mlp,mlp-hypernetwork,mnist-cnn,"
+    "gradient,hypernetwork,image-folder,low-rank,mlp,mlp-hypernetwork,mnist-cnn,neat,"
     "random-projection,reporters,vgg"
 )
 

@@ -12,7 +12,27 @@ if TYPE_CHECKING:
 
 
 def misfit(choices: Mapping[str, Choice], plugins: PluginLookup) -> Problem | None:
-    """Why the optimizer cannot be used for the task, if it cannot."""
+    """Why the optimizer cannot be used for the task, or on the genotype, if it cannot."""
+    return _without_gradients(choices, plugins) or _other_genotype(choices, plugins)
+
+
+def _other_genotype(choices: Mapping[str, Choice], plugins: PluginLookup) -> Problem | None:
+    genotype, optimizer = choices["genotype"].name, choices["optimizer"].name
+    works_on = plugins.get("optimizer", optimizer).cls.works_on
+    if works_on is None or issubclass(plugins.get("genotype", genotype).cls, works_on):
+        return None
+    fit = [
+        name for name in plugins.names("genotype") if issubclass(plugins.get("genotype", name).cls, works_on)
+    ]
+    return Problem(
+        "optimizer.name",
+        f"{optimizer!r} does not work on the genotype {genotype}",
+        f"with this optimizer: {listed(fit)}",
+        f"--genotype {fit[0]}" if fit else "--optimizer NAME",
+    )
+
+
+def _without_gradients(choices: Mapping[str, Choice], plugins: PluginLookup) -> Problem | None:
     task, optimizer = choices["task"], choices["optimizer"]
     with plugins.blame("task", task.name):
         differentiable = plugins.get("task", task.name).cls(task.options).differentiable

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genophen.contracts.dataset import Data
+from genophen.contracts.genotype import Genotype
 from genophen.contracts.options import Options as AnyOptions
 from genophen.contracts.options import shown
 from genophen.contracts.task import Task
@@ -101,6 +102,8 @@ class Optimizer(ABC):
 
     #: Whether it takes gradients of `task.loss`, which not every task has.
     needs_gradients: ClassVar[bool] = False
+    #: The genotypes that it can change, where that is not every one; others are a config error.
+    works_on: ClassVar[type[Genotype] | None] = None
     #: Steps between two validations; set by `setup`.
     steps_per_round: int
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.

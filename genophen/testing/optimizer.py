@@ -36,8 +36,9 @@ def examine_optimizer(findings: Findings, cls: type[Optimizer], options: Options
         optimizer = cls(options)
         check_call(optimizer.setup, "write def setup(self, context)", None)
         check_call(optimizer.step, "write def step(self)")
+    genotype = cls.works_on or CopyGenotype
     with findings.needed("setup() sets steps_per_round"):
-        whole = OptimizerTrial(cls, options)
+        whole = OptimizerTrial(cls, options, genotype)
         start = copy.deepcopy(whole.phenotype.state_dict())
         steps = getattr(whole.optimizer, "steps_per_round", "not set")
         require(
@@ -57,10 +58,10 @@ def examine_optimizer(findings: Findings, cls: type[Optimizer], options: Options
             "step() or finish_round()",
         )
     with findings.check("state_dict() holds all that the next steps depend on"):
-        first = OptimizerTrial(cls, options)
+        first = OptimizerTrial(cls, options, genotype)
         for _ in range(2):
             first.step()
-        second = OptimizerTrial(cls, options)
+        second = OptimizerTrial(cls, options, genotype)
         second.restore(_through_checkpoint(first.state()))
         for _ in range(2):
             second.step()

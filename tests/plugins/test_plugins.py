@@ -96,7 +96,7 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
         "random-projection",
     ]  # fmt: skip
     assert plugins.names("optimizer") == (
-        ["adam", "adamw", "cma-es", "pgpe", "random-search", "sgd", "snes", "start"]
+        ["adam", "adamw", "cma-es", "neat", "pgpe", "random-search", "sgd", "snes", "start"]
     )
     assert plugins.names("dataset") == ["cifar10", "digits", "fashion-mnist", "image-folder", "mnist"]
     assert plugins.names("reporter") == ["console", "mlflow", "tensorboard"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -28,6 +29,11 @@ class GradientOptions(genophen.Options):
     )
     clip_norm: float = Field(0.0, ge=0, description="largest norm of all gradients together; 0: no clipping")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all classes")
+    warm_start: genophen.PathOption | None = Field(
+        None,
+        description="run directory whose best weights to start from: same architecture and genotype; a graph "
+        "that grew there is taken over as it is",
+    )
 
 
 class AdamOptions(GradientOptions):
@@ -84,7 +90,7 @@ class GradientDescent(genophen.Optimizer):
         self._torch_optimizer = self.make(
             _groups(self._parameters, getattr(self.options, "weight_decay", 0.0))
         )
-        self._step = 0
+        self._step, self._warm = 0, self.options.warm_start is None
         self.steps_per_round = context.task.steps_per_round
         if self.options.label_smoothing:
             context.task.smooth_labels(self.options.label_smoothing)
@@ -92,6 +98,7 @@ class GradientDescent(genophen.Optimizer):
         self.needs_all_rounds = self.options.schedule in ("one-cycle", "cosine")
 
     def step(self) -> genophen.Metrics:
+        self._start()
         learning_rate = self.options.learning_rate * schedule_factor(
             self.options, self._step, self._total_steps
         )
@@ -107,7 +114,11 @@ class GradientDescent(genophen.Optimizer):
         self._step += 1
         return genophen.Metrics(train_loss=loss.detach(), learning_rate=learning_rate)
 
+    def finish_round(self) -> None:
+        self._start()
+
     def state_dict(self) -> dict[str, Any]:
+        self._start()
         return {"step": self._step, "optimizer": self._torch_optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -119,7 +130,7 @@ class GradientDescent(genophen.Optimizer):
             # torch checks none of this, and its fused kernels would leave the memory of a smaller tensor.
             if _layout(values) != expected[index]:
                 raise ValueError(f"parameter {index} has {_layout(values)}, not {expected[index]}")
-        self._step = step
+        self._step, self._warm = step, True
         # The groups are those of the settings, which are the same as then.
         self._torch_optimizer.load_state_dict({**self._torch_optimizer.state_dict(), "state": saved})
 
@@ -131,6 +142,12 @@ class GradientDescent(genophen.Optimizer):
         optimizer = self.make(_groups(twins, 0.0))
         optimizer.step()
         return {index: _layout(values) for index, values in optimizer.state_dict()["state"].items()}
+
+    def _start(self) -> None:
+        """Load the warm start; not in `setup`, since a resumed run needs its files no more."""
+        if not self._warm:
+            genophen.load_weights(self._context.phenotype, Path(str(self.options.warm_start)))
+            self._warm = True
 
 
 def _layout(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import genophen
-from genophen_plugins.optimizers.evolution.options import EvolutionOptions
+from genophen_plugins.optimizers.evolution.options import EvolutionOptions, FitnessOptions
 from genophen_plugins.optimizers.evolution.readout import cross_validate, find_readout, sharpness
 from genophen_plugins.optimizers.evolution.streaming import StreamedRidge
 from genophen_plugins.optimizers.evolution.svm import fit_svm
@@ -25,6 +25,16 @@ RIDGE_IMAGES = 8000
 LabelledImages = tuple[Tensor, Tensor]
 
 
+class Candidates(Protocol):
+    """What evaluates candidates, (P, ...) one a row, as `genophen.Population` does."""
+
+    def parts(self, candidates: Tensor) -> tuple[Tensor, ...]: ...
+    def networks(self, candidates: Tensor) -> genophen.Networks: ...
+    def logits(self, candidates: Tensor, images: Tensor) -> Tensor: ...
+    def losses(self, candidates: Tensor, images: Tensor, labels: Tensor) -> Tensor: ...
+    def features(self, candidates: Tensor, images: Tensor, readout: str) -> Tensor: ...
+
+
 class Fitness(ABC):
     """What candidates are ranked by; higher is better. Can be sent to other processes, to be called there."""
 
@@ -35,7 +45,7 @@ class Fitness(ABC):
     #: Settings that were left open, as they were filled in.
     derived: Mapping[str, Any]
 
-    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
+    def __init__(self, context: genophen.Context, options: FitnessOptions) -> None:
         self._context: genophen.Context | None = context
         self.task, self._options = context.task, options
         self.derived = {}
@@ -54,7 +64,7 @@ class Fitness(ABC):
         """The batch of one generation, the same for all candidates."""
 
     @abstractmethod
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Any) -> Tensor:
+    def __call__(self, population: Candidates, candidates: Tensor, batch: Any) -> Tensor:
         """Fitness (P,) of candidates (P, num_genes) on a batch that `draw` gave."""
 
     @abstractmethod
@@ -74,7 +84,7 @@ class TaskFitness(Fitness):
     def draw(self) -> Any:
         return self.task.draw()
 
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: Any) -> Tensor:
+    def __call__(self, population: Candidates, candidates: Tensor, batch: Any) -> Tensor:
         parts = population.parts(candidates)
         return torch.cat([self.task.fitness(population.networks(part), batch) for part in parts])
 
@@ -85,7 +95,7 @@ class TaskFitness(Fitness):
 class DirectFitness(Fitness):
     """Candidates with the readout that they have, by a measure of labelled images, on training batches."""
 
-    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
+    def __init__(self, context: genophen.Context, options: FitnessOptions) -> None:
         super().__init__(context, options)
         self.measure = options.fitness
         _ = context.batches  # which not every task has
@@ -93,7 +103,7 @@ class DirectFitness(Fitness):
     def draw(self) -> LabelledImages:
         return self.context.batches.next()
 
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: LabelledImages) -> Tensor:
+    def __call__(self, population: Candidates, candidates: Tensor, batch: LabelledImages) -> Tensor:
         images, labels = batch
         if self.measure == "cross-entropy":
             return -population.losses(candidates, images, labels)
@@ -115,7 +125,7 @@ class SolvedFitness(Fitness):
     few images dominate, hardly does.
     """
 
-    def __init__(self, context: genophen.Context, options: EvolutionOptions) -> None:
+    def __init__(self, context: genophen.Context, options: FitnessOptions) -> None:
         super().__init__(context, options)
         self.measure = "squared-error" if options.fitness == "auto" else options.fitness
         available = len(context.train_images)
@@ -146,7 +156,7 @@ class SolvedFitness(Fitness):
         order = torch.randperm(len(self.context.train_images), generator=self.context.generator)
         return self.context.train_images.take(order[: self._num_images])
 
-    def __call__(self, population: genophen.Population, candidates: Tensor, batch: LabelledImages) -> Tensor:
+    def __call__(self, population: Candidates, candidates: Tensor, batch: LabelledImages) -> Tensor:
         images, labels = batch
         feature_bytes = 4 * len(images) * self._shape[0]
         step = max(1, FEATURE_BYTES // feature_bytes)
@@ -185,7 +195,7 @@ class SolvedFitness(Fitness):
         return judge(outputs, labels, self.measure)
 
 
-def make_fitness(context: genophen.Context, options: EvolutionOptions) -> Fitness:
+def make_fitness(context: genophen.Context, options: FitnessOptions) -> Fitness:
     """The fitness that the settings ask for."""
     if options.readout != "direct":
         return SolvedFitness(context, options)

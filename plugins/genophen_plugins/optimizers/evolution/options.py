@@ -9,26 +9,9 @@ from pydantic import Field, model_validator
 import genophen
 
 
-class EvolutionOptions(genophen.Options):
-    genes: Literal["embeddings", "genotype", "all"] = Field(
-        "genotype", description="what is searched; 'all': the direct parameters, too (less a solved readout)"
-    )
-    population_size: int = Field(32, ge=4, le=100_000, description="candidates in a generation")
-    generations_per_round: int = Field(20, ge=1, le=1_000_000, description="generations between validations")
-    stdev_init: float = Field(
-        0.1, gt=0, description="width of the search at the start, times each tensor's root mean square"
-    )
-    gene_scale: Literal["tensors", "one"] = Field(
-        "tensors", description="a gene's unit: the root mean square of its tensor at the start, or 1"
-    )
-    center_init: Literal["start", "zeros"] = Field(
-        "start", description="where the search begins: at the genotype's initial (or warm) values, or at zero"
-    )
-    warm_start: genophen.PathOption | None = Field(
-        None,
-        description="run directory whose best weights to start from: same architecture and genotype; a "
-        "readout that is solved may have other inputs there",
-    )
+class FitnessOptions(genophen.Options):
+    """What candidates are ranked by, whatever searches them."""
+
     fitness: Literal["auto", "cross-entropy", "squared-error", "accuracy"] = Field(
         "auto",
         description="what candidates are ranked by; 'squared-error': the outputs' distance from one-hot "
@@ -56,20 +39,42 @@ class EvolutionOptions(genophen.Options):
     memory_mb: int = Field(
         10, ge=1, le=1_000_000, description="MiB of activations worked on at a time; more is seldom faster"
     )
+
+    @model_validator(mode="after")
+    def _folds_hold_images(self) -> FitnessOptions:
+        if self.ridge_images is not None and self.ridge_images < 2 * self.ridge_folds:
+            raise ValueError(
+                f"ridge_images of at least 2 a fold ({2 * self.ridge_folds}), not {self.ridge_images}"
+            )
+        return self
+
+
+class EvolutionOptions(FitnessOptions):
+    genes: Literal["embeddings", "genotype", "all"] = Field(
+        "genotype", description="what is searched; 'all': the direct parameters, too (less a solved readout)"
+    )
+    population_size: int = Field(32, ge=4, le=100_000, description="candidates in a generation")
+    generations_per_round: int = Field(20, ge=1, le=1_000_000, description="generations between validations")
+    stdev_init: float = Field(
+        0.1, gt=0, description="width of the search at the start, times each tensor's root mean square"
+    )
+    gene_scale: Literal["tensors", "one"] = Field(
+        "tensors", description="a gene's unit: the root mean square of its tensor at the start, or 1"
+    )
+    center_init: Literal["start", "zeros"] = Field(
+        "start", description="where the search begins: at the genotype's initial (or warm) values, or at zero"
+    )
+    warm_start: genophen.PathOption | None = Field(
+        None,
+        description="run directory whose best weights to start from: same architecture and genotype; a "
+        "readout that is solved may have other inputs there",
+    )
     target: bool = Field(
         True,
         description="end the run with the first candidate that passes the task's own test, if it has one",
     )
     num_workers: int = Field(0, ge=0, le=10_000, description="Ray actors that share a generation; 0: none")
     ray_address: str = Field("", description="a Ray cluster to join; empty: a Ray on this machine")
-
-    @model_validator(mode="after")
-    def _folds_hold_images(self) -> EvolutionOptions:
-        if self.ridge_images is not None and self.ridge_images < 2 * self.ridge_folds:
-            raise ValueError(
-                f"ridge_images of at least 2 a fold ({2 * self.ridge_folds}), not {self.ridge_images}"
-            )
-        return self
 
 
 class CMAESOptions(EvolutionOptions):

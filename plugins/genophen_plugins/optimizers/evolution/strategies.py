@@ -67,7 +67,7 @@ class Evolution(genophen.Optimizer):
         batch = self._fitness.draw()
         candidates = self._candidates(self._searcher.ask())
         fitness = self._evaluate(candidates, batch)
-        self._searcher.tell(_finite_for_ranking(fitness))
+        self._searcher.tell(finite_for_ranking(fitness))
         self._generation += 1
         finite = fitness[torch.isfinite(fitness)]
         self._non_finite += len(fitness) - len(finite)
@@ -155,7 +155,7 @@ class Evolution(genophen.Optimizer):
         return self._workers.evaluate(candidates, batch)
 
 
-def _finite_for_ranking(fitness: Tensor) -> Tensor:
+def finite_for_ranking(fitness: Tensor) -> Tensor:
     """Fitnesses that a search can sort: those that are not finite come below all others."""
     finite = torch.isfinite(fitness)
     worst = fitness[finite].min() if bool(finite.any()) else fitness.new_zeros(())

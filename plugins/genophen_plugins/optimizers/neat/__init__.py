@@ -1,0 +1,1 @@
+"""NEAT: graphs whose structure evolves, by the package neat-python."""
