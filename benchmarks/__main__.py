@@ -12,7 +12,16 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import floor, generation, growth, population, startup, training_round, training_step
+from benchmarks import (
+    floor,
+    generation,
+    growth,
+    population,
+    population_networks,
+    startup,
+    training_round,
+    training_step,
+)
 from benchmarks.table import Table, describe_machine, save
 from benchmarks.timing import use_processor_time
 
@@ -24,6 +33,8 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     **{f"step-{name}": (partial(training_step.tables, name), 200) for name in training_step.CASES},
     "floor": (floor.tables, 20),
     "population": (population.tables, 6),
+    "networks": (population_networks.tables, 30),
+    "networks-quick": (population_networks.quick_tables, 9),
     "round": (training_round.tables, 12),
     "growth": (growth.tables, 20),
 }
@@ -49,7 +60,7 @@ def main() -> None:
         parser.error(f"no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
     sys.path += given.peers  # at the end: they are to replace nothing
     warnings.simplefilter("ignore")  # the peers'
-    for name in given.sections or SECTIONS:
+    for name in given.sections or [name for name in SECTIONS if name != "networks-quick"]:
         make, pairs = SECTIONS[name]
         about, started = describe_machine() | {"clock": given.clock}, time.perf_counter()
         print(f"== {name}: {about}", flush=True)

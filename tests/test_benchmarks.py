@@ -39,6 +39,17 @@ def test_the_contestants_find_the_same_losses(scope: str) -> None:
         torch.testing.assert_close(values, losses["loop"], rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("scope", ["embeddings", "last layer", "genotype"])
+def test_populations_and_loops_over_networks_of_others_find_the_same(scope: str) -> None:
+    from benchmarks.population_networks import contestants, policy_contestants
+
+    with torch.no_grad():
+        for calls in (contestants("mobilenet_v3_small", scope, 3, images=2), policy_contestants(3)):
+            found = {name: evaluate() for name, evaluate in calls.items()}
+            for values in found.values():
+                torch.testing.assert_close(values, found["genophen"][: len(values)], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.filterwarnings("ignore")  # the peers'
 def test_whatever_generates_weights_writes_the_same_shapes_and_the_loop_the_same_weights() -> None:
     from benchmarks.generation import contestants

@@ -175,7 +175,7 @@ class Evaluator:
         pair = 2 * plan.largest * size
         if cuttable:
             # What kernels have in common makes them few numbers beside activations, which caches are to hold.
-            most = _BLOCK_EXAMPLES if kernels.bases or not plan.convolves else examples
+            most = _BLOCK_EXAMPLES if kernels.bases else examples
             examples = min(_as_many(limit / max(plan.largest_shared * size, pair), examples), most)
         if plan.convolves and not kernels.bases and plan.largest * examples > 2 * SMALL:
             return examples, 1  # together they would only be copied
