@@ -18,6 +18,8 @@ from helpers import digits_tables, plugin_class
 from test_cppn_graph import COMBINED, FUNCTIONS
 
 import genophen
+from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
+from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack
 from genophen.testing import check_optimizer
 from genophen.testing.optimizer import OptimizerTrial
@@ -98,6 +100,47 @@ def test_a_restored_search_goes_on_to_the_bit(moment: int) -> None:
             assert torch.equal(one.biases, other.biases)
     assert whole.num_species == again.num_species
     assert moment < 5 or whole.num_species > 1
+
+
+def changed(nodes: Any = None, connections: Any = None) -> dict[str, Any]:
+    """A saved search whose first genome claims something else."""
+    state = after_generations(search(population_size=6), 2).state_dict()
+    genome = state["genomes"][0]
+    genome["nodes"] = nodes or genome["nodes"]
+    genome["connections"] = connections or genome["connections"]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"connections": [[0, 0, 1.0, True, 1]]}, "have no cycles"),
+        ({"connections": [[-1, 7, 1.0, True, 1]]}, "from -1 to 7"),
+        ({"connections": [[-1, 0, float("nan"), True, 1]]}, "not finite"),
+        ({"nodes": [[0, 1.0, 1.0, "exec", "sum", 1.0]]}, "'exec' is none of sin"),
+        ({"nodes": [[0, 1.0, 1.0, "sin", [], 1.0]]}, "is none of sum"),
+        ({"nodes": [[0, 1.0, 1.0, "sin", "sum", 1.0]] * 10**6}, "1,000,000 nodes"),
+    ],
+    ids=["cycle", "nowhere", "nan", "activation", "aggregation", "a million nodes"],
+)
+def test_hostile_genomes_are_refused_with_words(state: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        search(population_size=6).load_state_dict(changed(**state))
+
+
+def test_a_hostile_checkpoint_ends_in_exit_code_4(tmp_path: Path) -> None:
+    part = tables()
+    part["training"]["rounds"] = 1
+    genophen.run(part, out=tmp_path / "run")
+    checkpoints = GuardedPath(tmp_path / "run") / "checkpoints"
+    checkpoint = checkpoints / checkpoints.names()[-1]
+    tensors, values = load_checkpoint(checkpoint)
+    text = json.dumps(values).replace('"sin", "sum"', '"exec", "sum"')
+    assert text != json.dumps(values)
+    save_checkpoint(checkpoint, "x", tensors, json.loads(text))
+    with pytest.raises(genophen.GenophenError, match="'exec' is none of sin") as caught:
+        genophen.resume(tmp_path / "run", rounds=2)
+    assert caught.value.exit_code == 4
 
 
 def test_pythons_own_generator_is_left_as_it_was() -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from genophen_plugins.genotypes.node_graph import Individual, NodeGraph
+from genophen_plugins.genotypes.node_graph import (
+    ACTIVATIONS,
+    AGGREGATIONS,
+    MAX_CONNECTIONS,
+    MAX_NODES,
+    Individual,
+    NodeGraph,
+)
 
 #: A node's numbers and kinds, in the order in which they are saved; a connection's.
 NODE = ("bias", "response", "activation", "aggregation", "time_constant")
 CONNECTION = ("weight", "enabled")
+NODE_NUMBERS = ("bias", "response", "time_constant")
 
 
 def to_individual(genome: Any, config: Any) -> Individual:
@@ -68,7 +77,16 @@ def to_plain(genome: Any) -> dict[str, Any]:
 
 
 def from_plain(data: dict[str, Any], neat: Any) -> Any:
-    """The genome that `to_plain` took apart."""
+    """The genome that `to_plain` took apart.
+
+    Raises:
+        ValueError: for data that describes no graph, with the reason.
+    """
+    if len(data["nodes"]) > MAX_NODES or len(data["connections"]) > MAX_CONNECTIONS:
+        raise ValueError(
+            f"a genome has {len(data['nodes']):,} nodes and {len(data['connections']):,} connections; "
+            f"up to {MAX_NODES:,} and {MAX_CONNECTIONS:,} are allowed"
+        )
     genome = neat.DefaultGenome(data["key"])
     genome.fitness = data["fitness"]
     for key, *values in data["nodes"]:
@@ -80,7 +98,23 @@ def from_plain(data: dict[str, Any], neat: Any) -> Any:
         genome.connections[source, target] = gene
         for name, value in zip(CONNECTION, values, strict=True):
             setattr(gene, name, value)
+    _check(genome)
     return genome
+
+
+def _check(genome: Any) -> None:
+    for node in genome.nodes.values():
+        for name, known in ((node.activation, ACTIVATIONS), (node.aggregation, AGGREGATIONS)):
+            if not isinstance(name, str) or name not in known:
+                raise ValueError(f"{str(name)[:80]!r} is none of {', '.join(known)}")
+    numbers = [getattr(node, name) for node in genome.nodes.values() for name in NODE_NUMBERS]
+    numbers += [gene.weight for gene in genome.connections.values()]
+    if not all(isinstance(number, float | int) and math.isfinite(number) for number in numbers):
+        raise ValueError("a genome has weights or biases that are not finite")
+    for source, target in genome.connections:
+        if target not in genome.nodes or (source >= 0 and source not in genome.nodes):
+            raise ValueError(f"a genome has no nodes that a connection from {source} to {target} could join")
+    _in_order(list(genome.nodes), list(genome.connections))
 
 
 def _needed(outputs: Sequence[int], connections: Sequence[tuple[int, int]]) -> set[int]:
@@ -99,6 +133,8 @@ def _in_order(nodes: Sequence[int], connections: Sequence[tuple[int, int]]) -> l
     order: list[int] = []
     while waiting:
         ready = [node for node, sources in waiting.items() if sources <= set(order)]
+        if not ready:
+            raise ValueError(f"the nodes {sorted(waiting)[:8]} hear of each other: graphs have no cycles")
         order += ready
         for node in ready:
             del waiting[node]
