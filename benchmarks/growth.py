@@ -15,7 +15,7 @@ from benchmarks.networks import (
 from benchmarks.population import contestants
 from benchmarks.table import Table
 from benchmarks.timing import against, compare, timed
-from genophen.phenotype.phenotype import compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
 from genophen.plugins.loading import load_plugins
 
 DEPTHS = (1, 4, 16, 64)

@@ -33,7 +33,7 @@ from genophen.contracts.task import TaskContext
 from genophen.data.augmentation import Augmentation
 from genophen.data.batches import Normalization, TrainBatches
 from genophen.data.classification import Classification
-from genophen.phenotype.phenotype import compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
 from genophen.plugins.loading import load_plugins
 
 #: Architecture, training images of its data set, batch size, padding, flip, embedding_dim: as in examples/.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genophen.api import compile, resume, run
     from genophen.contracts.architecture import Architecture
     from genophen.contracts.dataset import Data, Dataset, Split
+    from genophen.contracts.dynamic import DynamicGenotype, PerSample, Scaled, Written
     from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
     from genophen.contracts.growing import GrowingGenotype
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
     from genophen.contracts.options import Options, PathOption
     from genophen.contracts.reporter import Reporter, RunInfo
+    from genophen.contracts.sequences import SequenceData, Sequences, Text
     from genophen.contracts.task import Scores, Task, TaskContext
     from genophen.control.controllers import run_networks
     from genophen.control.episodes import Episodes
@@ -36,8 +38,10 @@ if TYPE_CHECKING:
         Problem,
     )
     from genophen.phenotype.accounting import SampleCounter
+    from genophen.phenotype.compiling import compile_phenotype
     from genophen.phenotype.expressing import ConvBiases, KernelOptions, kernel_gain, standardize
-    from genophen.phenotype.phenotype import ParameterCounts, Phenotype, compile_phenotype
+    from genophen.phenotype.phenotype import ParameterCounts, Phenotype
+    from genophen.phenotype.through_time import detached, each_tensor, scan
     from genophen.population.networks import Networks
     from genophen.population.population import Population
     from genophen.runs import Run
@@ -52,6 +56,7 @@ _MODULE_OF = {
     "DamagedError": "errors",
     "Data": "contracts.dataset",
     "Dataset": "contracts.dataset",
+    "DynamicGenotype": "contracts.dynamic",
     "EpisodeOptions": "control.episodic",
     "Episodes": "control.episodes",
     "EpisodicTask": "control.episodic",
@@ -69,6 +74,7 @@ _MODULE_OF = {
     "Outcome": "contracts.executor",
     "ParameterCounts": "phenotype.phenotype",
     "PathOption": "contracts.options",
+    "PerSample": "contracts.dynamic",
     "Phenotype": "phenotype.phenotype",
     "PluginError": "errors",
     "Population": "population.population",
@@ -77,17 +83,24 @@ _MODULE_OF = {
     "Run": "runs",
     "RunInfo": "contracts.reporter",
     "SampleCounter": "phenotype.accounting",
+    "Scaled": "contracts.dynamic",
     "Scores": "contracts.task",
+    "SequenceData": "contracts.sequences",
+    "Sequences": "contracts.sequences",
     "SimulatedTask": "control.episodic",
     "Split": "contracts.dataset",
     "Target": "contracts.genotype",
     "Task": "contracts.task",
     "TaskContext": "contracts.task",
+    "Text": "contracts.sequences",
     "TrainBatches": "data.batches",
     "Values": "control.world",
     "World": "control.world",
+    "Written": "contracts.dynamic",
     "compile": "api",
-    "compile_phenotype": "phenotype.phenotype",
+    "compile_phenotype": "phenotype.compiling",
+    "detached": "phenotype.through_time",
+    "each_tensor": "phenotype.through_time",
     "hookimpl": "contracts.hookspecs",
     "kernel_gain": "phenotype.expressing",
     "load_weights": "training.trained",
@@ -97,6 +110,7 @@ _MODULE_OF = {
     "run": "api",
     "run_job": "contracts.executor",
     "run_networks": "control.controllers",
+    "scan": "phenotype.through_time",
     "standardize": "phenotype.expressing",
 }
 
@@ -109,6 +123,7 @@ __all__ = [
     "DamagedError",
     "Data",
     "Dataset",
+    "DynamicGenotype",
     "EpisodeOptions",
     "Episodes",
     "EpisodicTask",
@@ -126,6 +141,7 @@ __all__ = [
     "Outcome",
     "ParameterCounts",
     "PathOption",
+    "PerSample",
     "Phenotype",
     "PluginError",
     "Population",
@@ -134,18 +150,25 @@ __all__ = [
     "Run",
     "RunInfo",
     "SampleCounter",
+    "Scaled",
     "Scores",
+    "SequenceData",
+    "Sequences",
     "SimulatedTask",
     "Split",
     "Target",
     "Task",
     "TaskContext",
+    "Text",
     "TrainBatches",
     "Values",
     "World",
+    "Written",
     "__version__",
     "compile",
     "compile_phenotype",
+    "detached",
+    "each_tensor",
     "hookimpl",
     "kernel_gain",
     "load_weights",
@@ -155,6 +178,7 @@ __all__ = [
     "run",
     "run_job",
     "run_networks",
+    "scan",
     "standardize",
 ]
 

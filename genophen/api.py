@@ -15,7 +15,8 @@ from genophen.config.toml import assign, override, read_toml
 from genophen.contracts.genotype import Genotype
 from genophen.contracts.options import read_options
 from genophen.errors import ConfigError, PluginError
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
 from genophen.phenotype.residual import Residual
 from genophen.plugins.contract import contract_problem
 from genophen.plugins.loading import load_plugins

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,8 @@ from genophen.cli.process import prepare_process
 prepare_process()  # before torch: the suite shares its machine as the command does
 ROOT = Path(__file__).resolve().parent.parent
 #: The entry points of pyproject.toml.
-SHIPPED = (
-    "baselines,cppn,cppn-graph,datasets,dct,direct,double-pole,elman,evolution,executors,"
-    "gradient,hypernetwork,image-folder,low-rank,mlp,mlp-hypernetwork,mnist-cnn,neat,"
-    "random-projection,reporters,vgg"
+SHIPPED = ",".join(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["genophen"]
 )
 
 

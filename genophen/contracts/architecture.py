@@ -34,6 +34,9 @@ class Architecture(ABC):
     input_shape: tuple[int, ...] | None = None
     #: Numbers that an input is mapped to: logits, or whatever the task asks for. None: as the task has it.
     num_outputs: int | None = None
+    #: True: the network maps (x_t, state) to (y_t, state), one time step; state None at the start. It may
+    #: have a method `sequence` that maps all steps, (N, T, *input_shape), at once.
+    recurrent: ClassVar[bool] = False
     #: Name of the last `nn.Linear`; None: the one whose output is the logits.
     readout: str | None = None
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genophen.contracts.options import Options as AnyOptions
+from genophen.contracts.sequences import SequenceData, Text
 
 #: Bytes read at a time, so that a memory-mapped split is never read whole.
 _CHUNK = 64 * 2**20
@@ -75,7 +76,7 @@ class Data:
 
 
 class Dataset(ABC):
-    """A source of labelled images.
+    """A source of labelled images, of labelled sequences, or of a text.
 
     A subclass sets `name` and `description`, nests its settings as `Options`, and writes `load`.
     """
@@ -88,8 +89,8 @@ class Dataset(ABC):
         self.options = self.Options() if options is None else options
 
     @abstractmethod
-    def load(self, data_dir: Path) -> Data:
-        """Read the images from below `data_dir`, fetching them first where that is possible.
+    def load(self, data_dir: Path) -> Data | SequenceData | Text:
+        """Read the data from below `data_dir`, fetching them first where that is possible.
 
         Raises:
             GenophenError: where the data cannot be had; the message says what to do.

@@ -18,8 +18,10 @@ from genophen.errors import ConfigError, PluginError
 if TYPE_CHECKING:
     from genophen.config.settings import TrainingSettings
     from genophen.contracts.dataset import Data
+    from genophen.contracts.sequences import SequenceData, Text
     from genophen.data.augmentation import Augmentation
     from genophen.phenotype.phenotype import Phenotype
+    from genophen.population.networks import Networks
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -55,7 +57,7 @@ class TaskContext:
     #: Folder of the data sets.
     data_dir: Path
     #: The data set of [dataset], its validation split drawn; None unless the task is `over_dataset`.
-    data: Data | None
+    data: Data | SequenceData | Text | None
     dataset: str
     #: Tells the user what may be worth knowing.
     notify: Callable[[str], None]
@@ -134,7 +136,7 @@ class Task(ABC):
             allowed="0, for a task without classes",
         )
 
-    def fitness(self, networks: Callable[..., Any], batch: Any) -> Tensor:
+    def fitness(self, networks: Networks, batch: Any) -> Tensor:
         """How good each candidate is, (P,), on a batch that `draw` gave; higher is better.
 
         `networks` is called like one network: inputs (N, ...) give outputs (P, N, ...). Other processes may

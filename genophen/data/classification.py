@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,6 +15,9 @@ from genophen.data.batches import EvaluationBatches, TrainBatches, check_fit, me
 from genophen.data.store import store
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
+
+if TYPE_CHECKING:
+    from genophen.population.networks import Networks
 
 Batch = tuple[Tensor, Tensor]
 
@@ -46,12 +48,18 @@ class Classification(Task):
     _smoothing = 0.0
 
     def setup(self, context: TaskContext) -> None:
-        assert context.data is not None
         data = context.data
+        if not isinstance(data, Data):
+            raise ConfigError(
+                f"cannot use the data set {context.dataset} for the task {self.name}",
+                found="its data are no labelled images",
+                allowed="a data set of images",
+                next_step="--set 'task.name=\"sequence-classification\"' for sequences, next-token for texts",
+            )
         image_shape = tuple(data.train.images.shape[1:])
         self._image_shape = check_fit(image_shape, context.input_shape or image_shape)
         self.input_shape = self._image_shape
-        self.num_outputs = _outputs(context)
+        self.num_outputs = _outputs(context, data)
         self._digest = data.digest()
         self.data = store(data, self._image_shape, context)
         self._training, self._augmentation = context.training, context.augmentation
@@ -82,7 +90,7 @@ class Classification(Task):
         images, labels = batch
         return F.cross_entropy(phenotype(images), labels, label_smoothing=self._smoothing)
 
-    def fitness(self, networks: Callable[..., Any], batch: Batch) -> Tensor:
+    def fitness(self, networks: Networks, batch: Batch) -> Tensor:
         images, labels = batch
         logits: Tensor = networks(images).float()  # (P, N, num_outputs)
         count, n, _ = logits.shape
@@ -125,10 +133,9 @@ class Classification(Task):
         return {"options": self.options}
 
 
-def _outputs(context: TaskContext) -> int:
+def _outputs(context: TaskContext, data: Data) -> int:
     """As many outputs as the architecture has, or else one a class."""
-    assert context.data is not None
-    classes = len(context.data.class_names)
+    classes = len(data.class_names)
     outputs = classes if context.num_outputs is None else context.num_outputs
     if classes > outputs:
         raise ConfigError(

@@ -77,6 +77,7 @@ def export_run(
     seed_global_generators(config.training.seed)
     architecture, phenotype, best_round = best_phenotype(run, config, plugins)
     data = load_data(config, plugins, notify)
+    assert isinstance(data, Data)  # as the task checked when the run began
     if difference := data_difference(run, data.digest()):
         raise DamagedError(
             f"cannot export the run in {run.path}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -11,15 +12,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.contracts.genotype import Genotype, Scope, Target
-from genophen.contracts.options import Options
 from genophen.errors import ConfigError, nearest
 from genophen.phenotype.accounting import SampleCounter, on_backward
-from genophen.phenotype.positions import with_positions
+from genophen.phenotype.changing import ChangingWeights
 from genophen.phenotype.residual import Residual
 from genophen.phenotype.slots import WeightSlots, make_parameters
 from genophen.phenotype.summary import Summary
-from genophen.phenotype.targets import aliases, find_targets
+from genophen.phenotype.targets import aliases
+from genophen.phenotype.through_time import scan
 from genophen.phenotype.written import check_written, held_at_zero
 
 #: What `Phenotype.genes` knows.
@@ -67,6 +69,11 @@ class Phenotype(nn.Module):
         #: Every name of each expressed tensor in the network, its own first: tied parameters have several.
         self.names_of = {name: aliases(network, name) for name in written}
         self._slots = WeightSlots(network, self.names_of)
+        self._changing = (
+            ChangingWeights(network, genotype, self._slots, self.targets)
+            if isinstance(genotype, DynamicGenotype)
+            else None
+        )
         self.network = network
         self.genotype = genotype.train(network.training)
         self.training = network.training
@@ -82,16 +89,33 @@ class Phenotype(nn.Module):
 
         In eval mode without gradients the weights are expressed once, until a parameter changes.
         """
+        return self._run(self.network, *args, **kwargs)
+
+    def sequence(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """All steps of a recurrent network: x (N, T, ...) to outputs (N, T, num_outputs) and the last state.
+
+        `state`: what an earlier call returned, for sequences that go on; None at their start.
+        """
+        outputs: tuple[Tensor, Any] = self._run(
+            getattr(self.network, "sequence", None) or partial(scan, self.network), x, state
+        )
+        return outputs
+
+    def _run(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         first = args[0] if args else next(iter(kwargs.values()), None)
-        weights = self._weights(_is_channels_last(first))
-        with self._slots.filled(weights):
-            if self.training and self.training_precision is not None and isinstance(first, Tensor):
-                with torch.autocast(first.device.type, self.training_precision):
-                    output = self.network(*args, **kwargs)
-                output = output.float() if isinstance(output, Tensor) else output
-            else:
-                output = self.network(*args, **kwargs)
-        on_backward(output, partial(self._slots.fill_until_backward_ends, weights))
+        context: AbstractContextManager[Any] = nullcontext()
+        if self.training and self.training_precision is not None and isinstance(first, Tensor):
+            context = torch.autocast(first.device.type, self.training_precision)
+        if self._changing is not None:
+            with context:
+                output = self._changing.run(call, *args, **kwargs)
+        else:
+            weights = self._weights(_is_channels_last(first))
+            with self._slots.filled(weights), context:
+                output = call(*args, **kwargs)
+            on_backward(output, partial(self._slots.fill_until_backward_ends, weights))
+        if not isinstance(context, nullcontext) and isinstance(output, Tensor):
+            output = output.float()
         if isinstance(first, Tensor) and first.dim():
             self.samples.count(first.shape[0], output)
         return output
@@ -129,7 +153,17 @@ class Phenotype(nn.Module):
         return written
 
     def materialize(self) -> nn.Module:
-        """The main network as a plain module with the weights copied in, free of the genotype."""
+        """The main network as a plain module with the weights copied in, free of the genotype.
+
+        Raises:
+            ConfigError: of a dynamic genotype, whose weights are other ones at each step.
+        """
+        if self._changing is not None:
+            raise ConfigError(
+                "cannot make a plain network of the phenotype",
+                found=f"the genotype {self.genotype.name} writes other weights at each step",
+                allowed="a genotype that writes them once",
+            )
         with torch.no_grad():
             weights = {n: nn.Parameter(w.detach().clone()) for n, w in self._express(False).items()}
         network = copy.deepcopy(self.network)
@@ -198,52 +232,6 @@ class Phenotype(nn.Module):
         except ConfigError:  # a genotype without such genes has none to count
             return 0
         return _trainable(self.genotype.get_parameter(name) for name in names)
-
-
-def compile_phenotype(
-    network: nn.Module,
-    expressed: Sequence[str],
-    genotype: type[Genotype] | partial[Residual],
-    options: Options | None = None,
-    *,
-    seed: int = 0,
-    input_shape: Sequence[int] | None = None,
-    keep_biases: bool = False,
-) -> Phenotype:
-    """Compile a network and a genotype class into a phenotype. The network itself is left as it is.
-
-    With the `input_shape` (C, H, W) of one image, dense targets say which positions their inputs have. With
-    `keep_biases` the biases that the genotype would hold at zero stay the network's own.
-
-    Raises:
-        ConfigError: for patterns that select nothing, or nothing that can be expressed.
-        PluginError: for a genotype that does not write what it was asked to.
-    """
-    if not isinstance(network, nn.Module):
-        raise ConfigError(
-            "cannot compile the network", found=f"a {type(network).__name__}", allowed="a torch.nn.Module"
-        )
-    targets = find_targets(network, expressed)
-    if input_shape is not None:
-        targets = with_positions(network, targets, input_shape)
-    if options is None and isinstance(genotype, type):
-        options = genotype.Options()
-    written_by = _make(genotype, options, targets, seed)
-    if keep_biases and (held := held_at_zero(written_by, targets)):
-        targets = {name: target for name, target in targets.items() if name not in held}
-        written_by = _make(genotype, options, targets, seed)
-    return Phenotype(copy.deepcopy(network), written_by, targets)
-
-
-def _make(
-    genotype: type[Genotype] | partial[Residual], options: Any, targets: dict[str, Target], seed: int
-) -> Genotype:
-    """A genotype for the targets, on their device and in their precision, that writes them."""
-    made = genotype(options, targets, torch.Generator().manual_seed(seed))
-    like = next(iter(targets.values())).initial
-    with torch.no_grad():
-        check_written(made, made.express(), targets)
-    return made.to(like.device, like.dtype)
 
 
 def _own_weights(genotype: Genotype, written: dict[str, Tensor], targets: dict[str, Target]) -> str:

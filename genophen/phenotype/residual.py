@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.contracts.genotype import Genotype, Scope, Target
 from genophen.contracts.options import Options
+from genophen.errors import ConfigError
 from genophen.phenotype.written import check_written, held_at_zero
 
 
@@ -25,6 +27,13 @@ class Residual(Genotype):
         self, cls: type[Genotype], options: Options, targets: dict[str, Target], generator: torch.Generator
     ) -> None:
         super().__init__()
+        if issubclass(cls, DynamicGenotype):
+            raise ConfigError(
+                f"cannot add what the genotype {cls.name} writes to the network's own weights",
+                found="base='initial', and other weights at each step",
+                allowed="a genotype that writes its weights once",
+                next_step="leave base out",
+            )
         self.name = cls.name  # type: ignore[misc]
         like = next(iter(targets.values())).initial
         self.genotype = cls(options, targets, generator).to(like.device, like.dtype)

@@ -68,10 +68,11 @@ class WeightSlots:
             slot.module.register_parameter(slot.attribute, None)
         self.clear()
 
-    def fill(self, weights: Mapping[str, Tensor]) -> None:
-        """Put in the tensors, by target name."""
+    def fill(self, weights: Mapping[str, Any]) -> None:
+        """Put in the tensors, or what is called like them, by target name; all of them or some."""
         for slot in self._slots:
-            _put(slot, weights[slot.target])
+            if slot.target in weights:
+                _put(slot, weights[slot.target])
 
     def clear(self) -> None:
         """Put back the stand-ins."""
@@ -96,13 +97,13 @@ class WeightSlots:
             self.clear()
 
 
-def _put(slot: _Slot, value: Tensor | Expressed) -> None:
+def _put(slot: _Slot, value: Any) -> None:
     module = slot.module
     module.__dict__[slot.attribute] = value
     if isinstance(module, nn.RNNBase):  # its forward reads a list of its own
         index = module._flat_weights_names.index(slot.attribute)
         module._flat_weights[index] = value
-        module._flat_weight_refs[index] = weakref.ref(value)  # type: ignore[arg-type]
+        module._flat_weight_refs[index] = weakref.ref(value)
 
 
 def make_parameters(

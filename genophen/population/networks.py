@@ -81,7 +81,10 @@ class Networks:
     ) -> None:
         self.count = count
         self._evaluator, self._weights, self._shared, self._samples = evaluator, weights, shared, samples
-        self._forward = inspect.signature(evaluator.network.forward)
+        network = evaluator.network
+        self._forward = inspect.signature(
+            network.network.forward if isinstance(network, Phenotype) else network.forward
+        )
 
     def __call__(self, *args: Any, own: bool = False, **kwargs: Any) -> Any:
         """The network's output on its own arguments, each of its tensors with the candidates first, (P, ...).
@@ -129,6 +132,21 @@ class Networks:
         """The same networks with their arithmetic in another precision."""
         evaluator = self._evaluator.to(precision)
         return Networks.of_population(evaluator, self._weights, self._shared, self.count, self._samples)
+
+    def sequence(self, x: Tensor, state: Any = None, *, own: bool = False) -> tuple[Tensor, Any]:
+        """All steps of recurrent networks: outputs (P, N, T, ...) and the last state.
+
+        x: (N, T, ...), or with `own` each candidate's own, (P, N, T, ...). One candidate on one sequence
+        counts as one sample, as in `Phenotype.sequence`.
+        """
+        inputs = x.movedim(2 if own else 1, 0)  # (T, ...)
+        outputs = []
+        with self._samples.paused():
+            for x_t in inputs:
+                output, state = self(x_t, state, own=own)
+                outputs.append(output)
+        self._samples.count(self.count * x.shape[1 if own else 0], None)
+        return torch.stack(outputs, 2), state
 
     def features(self, x: Any, readout: str, *, own: bool = False) -> Tensor:
         """What goes into the module `readout`, (P, N, ...), for inputs x as in a call."""

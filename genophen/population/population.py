@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.population.evaluator import BLOCK_BYTES, Evaluator
 from genophen.population.expression import MANY_NUMBERS, Expression
+from genophen.population.genes import GenesThemselves
 from genophen.population.inputs import Inputs
 from genophen.population.nested import joined
 from genophen.population.networks import Networks
@@ -59,9 +62,11 @@ class Population:
         self.phenotype = phenotype
         self.genes = {name: known[name] for name in genes}
         self.num_genes = sum(parameter.numel() for parameter in self.genes.values())
-        self._expression = Expression(phenotype)
-        network = phenotype.materialize().eval().requires_grad_(False)
-        self._evaluator = Evaluator(network.to(precision), block_bytes)
+        # A dynamic genotype writes while the network runs: then candidates are phenotypes of their own.
+        dynamic = isinstance(phenotype.genotype, DynamicGenotype)
+        self._expression = GenesThemselves(phenotype) if dynamic else Expression(phenotype)
+        network = copy.deepcopy(phenotype) if dynamic else phenotype.materialize()
+        self._evaluator = Evaluator(network.eval().requires_grad_(False).to(precision), block_bytes)
 
     def center(self) -> Tensor:
         """The phenotype's present numbers as a candidate, (num_genes,)."""

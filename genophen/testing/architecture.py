@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from genophen.contracts.architecture import Architecture, build_network, check_patterns, check_shapes
 from genophen.contracts.options import Options
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
+from genophen.testing.one_step import OneStep
 
 #: What a task might have, for an architecture that leaves it open.
 _INPUT_SHAPE, _NUM_OUTPUTS = (1, 8, 8), 3
@@ -26,7 +28,7 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
         architecture = cls(default_options(cls, options))
     with findings.needed("input_shape and num_outputs can be used"):
         check_shapes(architecture)
-        architecture.fill_in(_INPUT_SHAPE, _NUM_OUTPUTS)
+        architecture.fill_in((4,) if architecture.recurrent else _INPUT_SHAPE, _NUM_OUTPUTS)
         input_shape, num_outputs = architecture.shapes()
     with findings.needed("build() gives a module"):
         check_call(architecture.build, _NO_ARGUMENTS)
@@ -45,6 +47,8 @@ def examine_architecture(findings: Findings, cls: type[Architecture], options: O
     if architecture.readout is not None:
         with findings.check("readout names a dense layer"):
             _check_readout(network, architecture.readout)
+    if architecture.recurrent:  # from here on, its first step
+        network, patterns = OneStep(network), [f"network.{pattern}" for pattern in patterns]
     with findings.needed("expressed() names weights that a genotype can write"):
         phenotype = compile_phenotype(network, patterns, CopyGenotype)
     with findings.needed(f"two inputs give outputs (2, {num_outputs})"):

@@ -7,11 +7,15 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.contracts.genotype import Genotype, Scope
 from genophen.contracts.options import Options
 from genophen.errors import ConfigError
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
+from genophen.testing.dynamic_genotype import examine_steps
 from genophen.testing.findings import Findings, check_class, default_options, require
+from genophen.testing.one_step import SmallCell
 
 _PATTERNS = ["0.weight", "2.weight", "4.weight"]
 
@@ -22,19 +26,19 @@ def examine_genotype(findings: Findings, cls: type[Genotype], options: Options |
         check_class("genotype", cls)
     with findings.needed("every setting has a default"):
         options = default_options(cls, options)
-    network = nn.Sequential(
-        nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.Conv2d(20, 24, 1), nn.Flatten(), nn.Linear(24 * 36, 5)
-    )
+    dynamic = issubclass(cls, DynamicGenotype)
+    network, patterns = (SmallCell(), ["weight_*"]) if dynamic else (_convolutions(), _PATTERNS)
+    written = "a recurrent cell" if dynamic else "two convolutions and a dense layer"
     before = torch.random.get_rng_state()
-    with findings.needed("it writes two convolutions and a dense layer in their shapes"):
-        phenotype = compile_phenotype(network, _PATTERNS, cls, options, seed=1)
+    with findings.needed(f"it writes {written} in their shapes"):
+        phenotype = compile_phenotype(network, patterns, cls, options, seed=1)
         _check_weights(phenotype)
     with findings.check("initial values are drawn from the generator that it is given"):
         require(
             torch.equal(before, torch.random.get_rng_state()),
             "the global generator was used: torch.randn(..., generator=generator), and nn.init likewise",
         )
-        same = compile_phenotype(network, _PATTERNS, cls, options, seed=1)
+        same = compile_phenotype(network, patterns, cls, options, seed=1)
         require(
             equal(phenotype.weights(), same.weights()),
             "two genotypes of one seed express other weights: draw from the generator, not from numpy, "
@@ -48,10 +52,13 @@ def examine_genotype(findings: Findings, cls: type[Genotype], options: Options |
         )
     with findings.check("genes() names its parameters"):
         _check_genes(phenotype)
-    with findings.check("gradients reach every gene"):
-        _check_gradients(phenotype)
+    if issubclass(cls, DynamicGenotype):
+        examine_steps(findings, cls, options)
+    else:
+        with findings.check("gradients reach every gene"):
+            _check_gradients(phenotype)
     with findings.check("its state can be saved, loaded and copied"):
-        other = compile_phenotype(network, _PATTERNS, cls, options, seed=2)
+        other = compile_phenotype(network, patterns, cls, options, seed=2)
         other.load_state_dict(phenotype.state_dict())
         advice = "keep all state in nn.Parameter and register_buffer"
         require(
@@ -62,6 +69,12 @@ def examine_genotype(findings: Findings, cls: type[Genotype], options: Options |
         require(
             equal(phenotype.genotype.express(), copied.express()), f"a copy expresses other weights: {advice}"
         )
+
+
+def _convolutions() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 20, 3, padding=1), nn.ReLU(), nn.Conv2d(20, 24, 1), nn.Flatten(), nn.Linear(24 * 36, 5)
+    )
 
 
 def equal(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:

@@ -17,7 +17,8 @@ from genophen.contracts.optimizer import Context, Metrics, Optimizer
 from genophen.contracts.options import Options
 from genophen.data.classification import Classification
 from genophen.errors import PluginError
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
 from genophen.storage.checkpoint import load_checkpoint, save_checkpoint
 from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture, build_network, check_patterns, check_shapes
 from genophen.errors import PluginError
+from genophen.phenotype.compiling import compile_phenotype
 from genophen.phenotype.gabor import initialize_gabor
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.isolation import cause
 from genophen.plugins.registry import Plugins
 from genophen.training.seeds import derive_seed
@@ -111,6 +112,8 @@ def check_output(
         try:
             trial.train()(inputs)
             outputs = trial.eval()(inputs)
+            if architecture.recurrent and isinstance(outputs, tuple):
+                outputs = outputs[0]
         except (Exception, SystemExit) as error:
             raise PluginError(attempted, found=f"it raised {cause(error)}") from error
     if isinstance(outputs, tuple) and outputs:  # of a recurrent network: the state stands beside it

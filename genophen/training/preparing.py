@@ -10,7 +10,9 @@ from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
 from genophen.contracts.dataset import Data, Dataset
 from genophen.contracts.options import shown
+from genophen.contracts.sequences import SequenceData, Text
 from genophen.contracts.task import Task, TaskContext
+from genophen.data.sequence_checks import check_sequences
 from genophen.data.splits import check_data, draw_validation
 from genophen.errors import ConfigError, PluginError
 from genophen.plugins.registry import Plugins
@@ -91,13 +93,16 @@ def check_fit(architecture: Architecture, task: Task, name: str) -> None:
         )
 
 
-def load_data(config: Config, plugins: Plugins, notify: Notify) -> Data:
+def load_data(config: Config, plugins: Plugins, notify: Notify) -> Data | SequenceData | Text:
     """The data set with all three splits."""
     assert config.dataset is not None
     name = config.dataset.name
     with plugins.blame("dataset", name):
         dataset: Dataset = plugins.get("dataset", name).cls(config.dataset.options)
         data = dataset.load(config.data.data_dir)
+        if isinstance(data, SequenceData | Text):
+            check_sequences(data, name)
+            return data
         check_data(data, name)
     if data.validation is None:
         return draw_validation(data, config.data.validation_size, config.data.split_seed)

@@ -20,6 +20,10 @@ EXAMPLES = [file for file in sorted((ROOT / "examples").glob("*.toml")) if "data
 def test_every_example_is_evolved_with_the_defaults(file: Path, optimizer: str, tmp_path: Path) -> None:
     # The digits, which need no download, in the size and channels that the network takes; two generations.
     overrides = ['dataset.name="digits"', "dataset.validation_size=200", "training.rounds=1"]
+    if read_toml(file).get("task", {}).get("name") == "next-token":
+        (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog. " * 50)
+        overrides = [f'dataset.characters.file="{tmp_path / "text.txt"}"', "training.rounds=1"]
+        overrides += ["training.batch_size=8", "task.next-token.evaluation_lines=4"]
     overrides += [f'optimizer.name="{optimizer}"', f"optimizer.{optimizer}.generations_per_round=2"]
     if "ridge_images" in read_toml(file)["optimizer"].get(optimizer, {}):
         overrides.append(f"optimizer.{optimizer}.ridge_images=1000")

@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 from helpers import plugin_class
 
-from genophen.phenotype.phenotype import compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
 
 ROWS = json.loads((ROOT / "tests" / "report_tables.json").read_text())
 DIRECT = {"mnist-cnn": 8_650, "vgg-block1": 526_154, "vgg-block2": 264_010, "vgg-block3": 132_938}

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import genophen
-from genophen.phenotype.phenotype import compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
 
 ARCHITECTURES = ["mnist-cnn", "vgg-block1", "vgg-block2", "vgg-block3"]
 

@@ -1,0 +1,82 @@
+"""Fast weights: their rules as loops, and the additive one as linear attention."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from genophen_plugins.architectures.fast_weight_network import FastWeightNetwork
+from torch import Tensor
+from torch.nn import functional as F
+
+import genophen
+
+
+def phenotype(size: int = 6, **options: Any) -> genophen.Phenotype:
+    torch.manual_seed(0)
+    made = genophen.compile(
+        FastWeightNetwork(3, size, 2).double(), ["fast.weight"], "fast-weights", **options
+    )
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return made
+
+
+def parts(p: genophen.Phenotype, x: Tensor) -> tuple[Tensor, ...]:
+    """What goes into the cell, and the queries, keys and values made of it, (N, T, size)."""
+    slow = p.genotype.slow[0]
+    seen = p.network.embed(x)
+    return seen, p.network.fast.query(seen), seen @ slow.key_weight.T, seen @ slow.value_weight.T
+
+
+def gradients(p: genophen.Phenotype, output: Tensor) -> list[Tensor]:
+    used = [q for n, q in p.named_parameters() if "rate" not in n and "first" not in n]
+    return list(torch.autograd.grad(output.square().sum(), used))
+
+
+def test_the_additive_rule_is_causal_linear_attention_without_normalisation() -> None:
+    p = phenotype(rule="additive", key_activation="identity", write_rate="constant")
+    with torch.no_grad():
+        p.genotype.slow[0].first.zero_()
+    x = torch.randn(2, 7, 3, dtype=torch.float64)
+    found, _ = p.sequence(x)
+
+    seen, query, key, value = parts(p, x)
+    scores = (query @ key.transpose(1, 2)).tril()  # (N, T, T)
+    expected = p.network.readout(torch.cat([seen, scores @ value], 2))
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    for one, other in zip(gradients(p, found), gradients(p, expected), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+@pytest.mark.parametrize("rule", ["additive", "delta"])
+def test_a_rule_is_its_loop(rule: str, heads: int) -> None:
+    p = phenotype(rule=rule, heads=heads, decay=0.9)
+    x = torch.randn(2, 4, 3, dtype=torch.float64)
+    found, _ = p.sequence(x)
+
+    slow = p.genotype.slow[0]
+    seen, query, key, value = parts(p, x)
+    rate = (seen @ slow.rate_weight.T + slow.rate_bias).sigmoid()  # (N, T, heads)
+    for n in range(2):
+        matrix = p.genotype.express()["fast.weight"]
+        for t in range(4):
+            change = torch.zeros_like(matrix)
+            for head in range(heads):
+                own = slice(head * 6 // heads, (head + 1) * 6 // heads)
+                k = F.normalize(key[n, t, own], dim=0)
+                v = value[n, t, own]
+                if rule == "delta":
+                    v = v - matrix[own, own] @ k
+                change[own, own] = rate[n, t, head] * torch.outer(v, k)
+            matrix = 0.9 * matrix + change
+            expected = p.network.readout(torch.cat([seen[n, t], matrix @ query[n, t]]))
+            torch.testing.assert_close(found[n, t], expected, atol=1e-10, rtol=0)
+
+
+def test_heads_that_do_not_divide_the_matrix_are_refused() -> None:
+    with pytest.raises(genophen.ConfigError, match=r"shape \(6, 6\) and 4 heads"):
+        phenotype(heads=4)
