@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from genophen.phenotype.accounting import SampleCounter
     from genophen.phenotype.compiling import compile_phenotype
     from genophen.phenotype.expressing import ConvBiases, KernelOptions, kernel_gain, standardize
+    from genophen.phenotype.fitting import fit
     from genophen.phenotype.phenotype import ParameterCounts, Phenotype
     from genophen.phenotype.through_time import detached, each_tensor, scan
     from genophen.population.networks import Networks
@@ -101,6 +102,7 @@ _MODULE_OF = {
     "compile_phenotype": "phenotype.compiling",
     "detached": "phenotype.through_time",
     "each_tensor": "phenotype.through_time",
+    "fit": "phenotype.fitting",
     "hookimpl": "contracts.hookspecs",
     "kernel_gain": "phenotype.expressing",
     "load_weights": "training.trained",
@@ -169,6 +171,7 @@ __all__ = [
     "compile_phenotype",
     "detached",
     "each_tensor",
+    "fit",
     "hookimpl",
     "kernel_gain",
     "load_weights",
