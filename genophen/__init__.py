@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from genophen.population.networks import Networks
     from genophen.population.population import Population
     from genophen.runs import Run
+    from genophen.storage.files import open_file
     from genophen.training.trained import load_weights
 
 _MODULE_OF = {
@@ -107,6 +108,7 @@ _MODULE_OF = {
     "kernel_gain": "phenotype.expressing",
     "load_weights": "training.trained",
     "no_genes": "contracts.genotype",
+    "open_file": "storage.files",
     "product": "control.world",
     "resume": "api",
     "run": "api",
@@ -176,6 +178,7 @@ __all__ = [
     "kernel_gain",
     "load_weights",
     "no_genes",
+    "open_file",
     "product",
     "resume",
     "run",

@@ -28,6 +28,7 @@ from genophen.errors import (
 from genophen.plugins.contract import KINDS, contract_problem
 from genophen.plugins.isolation import cause_of_loading, contained
 from genophen.plugins.registry import Failure, Plugins, Source
+from genophen.storage.files import read_file
 
 
 def load_plugins(files: Sequence[Path] = ()) -> Plugins:
@@ -83,11 +84,11 @@ def _entry_point_source(point: EntryPoint) -> Source:
 
 def _file_source(file: Path) -> Source:
     try:
-        content = file.read_bytes()
-    except OSError as error:
+        content = read_file(file)
+    except (OSError, ValueError) as error:
         raise PluginError(
             f"cannot read the plugin file {file}",
-            found=error.strerror or str(error),
+            found=getattr(error, "strerror", None) or str(error),
             next_step="give --plugin the path of a Python file",
         ) from None
     # As it is printed: `environment.json` has it, and a path need not be UTF-8.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from genophen.storage.guard import GuardedPath
 
 MANIFEST = "manifest.json"
 _MAX_MANIFEST_BYTES = 2**20
+_MEMORY_BYTES = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 _CHECKPOINT_NAME = re.compile(r"round-\d{5,}-step-\d{5,}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 #: What genophen makes, and therefore may remove: files in a checkpoint's folder, and folders of such that it
@@ -181,7 +183,7 @@ def _verified_file(folder: GuardedPath, name: str, fingerprint: object) -> bytes
     if not _FILE_NAME.fullmatch(name):
         raise _damaged(folder, f"{MANIFEST} names the file {name!r}, which is not a plain file name")
     size = fingerprint.get("bytes") if isinstance(fingerprint, dict) else None
-    content = _read(folder / name, size if type(size) is int else 0)
+    content = _read(folder / name, min(size, _MEMORY_BYTES) if type(size) is int else 0)
     if _fingerprint(content) != fingerprint:
         raise _damaged(folder, f"{name} does not have the SHA-256 that {MANIFEST} gives")
     return content

@@ -8,15 +8,15 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from genophen.errors import GenophenError
 from genophen.storage.guard import MAX_BYTES, GuardedPath, kind_of, read_capped
 
 
 @contextmanager
-def open_file(path: str | Path, max_bytes: int = MAX_BYTES) -> Iterator[IO[bytes]]:
+def open_file(path: str | Path, max_bytes: int = MAX_BYTES) -> Iterator[BufferedReader]:
     """A regular file of at most `max_bytes`, open for reading; links are followed.
 
     Raises:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import pickle
 import struct
 import tarfile
@@ -57,6 +58,16 @@ def test_a_truncated_idx_file_is_damage_and_not_a_traceback(tmp_path: Path) -> N
     for file, array in mnist_arrays(0).items():
         (raw / file).write_bytes(idx(array)[:-100] if file.startswith("train-images") else idx(array))
     with pytest.raises(genophen.DamagedError, match=r"files in .*MNIST/raw are damaged"):
+        plugin_class("dataset", "mnist")().load(tmp_path)
+
+
+def test_a_huge_idx_file_is_not_read(tmp_path: Path) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file, array in mnist_arrays(0).items():
+        (raw / file).write_bytes(idx(array))
+    os.truncate(raw / "train-images-idx3-ubyte", 30 * 2**30)
+    with pytest.raises(genophen.DamagedError, match=r"files in .*MNIST/raw are damaged: it has more than"):
         plugin_class("dataset", "mnist")().load(tmp_path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -209,3 +210,27 @@ def test_damaged_orientations_leave_the_pixels_as_they_are(folder: Path) -> None
     file = folder / "train" / "ant" / "0.png"
     Image.new("RGB", (6, 6), (10, 0, 0)).save(file, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\x01\x12")
     assert load(folder).train.images[0, 0].unique().tolist() == [10]
+
+
+@pytest.mark.parametrize("size", [0, 30 * 2**30])
+def test_a_file_without_an_end_is_no_image(folder: Path, size: int) -> None:
+    file = folder / "train" / "ant" / "9.png"
+    if size:
+        file.touch()
+        os.truncate(file, size)
+    else:
+        file.symlink_to("/dev/zero")
+    with pytest.raises(genophen.DamagedError, match=r"cannot decode the image .*train/ant/9\.png") as caught:
+        load(folder)
+    assert caught.value.found in ("it is a device, not a file", "it has more than 268,435,456 bytes")
+
+
+@pytest.mark.parametrize("name", ["description.json", "pixels"])
+def test_a_cache_without_an_end_is_made_again(folder: Path, name: str, tmp_path: Path) -> None:
+    first = load(folder).train.images.clone()
+    (file,) = (tmp_path / "cache").rglob(name)
+    os.truncate(file, 30 * 2**30)
+    assert torch.equal(load(folder).train.images, first)
+    file.unlink()
+    os.mkfifo(file)
+    assert torch.equal(load(folder).train.images, first)

@@ -80,6 +80,23 @@ def test_mlflow_has_the_config_and_every_number(tmp_path: Path, monkeypatch: pyt
     assert len(history) == 4
 
 
+@pytest.mark.parametrize(("reporter", "name"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow_run_id")])
+def test_reporters_follow_no_link_out_of_the_run_directory(
+    reporter: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    (tmp_path / "outside").mkdir()
+    run = train(tmp_path / "run", "console", [])
+    target = tmp_path / "outside" / ("" if name == "tensorboard" else "absent")
+    (tmp_path / "run" / name).symlink_to(target)
+    notes: list[str] = []
+    extend(run, 3, reporter, notes)
+    assert not list((tmp_path / "outside").iterdir())
+    (note,) = notes
+    assert "it is a link" in note
+
+
 def test_a_store_that_cannot_be_used_ends_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "no-such-scheme://here")
     notes: list[str] = []

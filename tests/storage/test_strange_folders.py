@@ -164,18 +164,19 @@ def put_something(at: Path, draw: random.Random) -> None:
         (at / "notes.txt").write_text("mine, too\n")
 
 
-def put_in(root: Path, draw: random.Random) -> Path:
+def put_in(root: Path, draw: random.Random) -> Path | None:
     """Put something into a folder, at a new place or in the place of what genophen made there."""
     there = [path for path in sorted(root.rglob("*")) if not path.is_symlink()]
-    if draw.random() < 0.5:
-        at = draw.choice([path for path in there if os.path.lexists(path)])
+    if there and draw.random() < 0.5:
+        at = draw.choice(there)
         shutil.rmtree(at) if at.is_dir() else at.unlink()
         if at.suffix and draw.random() < 0.3:  # next to it, and nothing in its place
             at = at.with_name(f".{at.name}.part")
     else:
         at = draw.choice([root, *(path for path in there if path.is_dir())]) / draw.choice(NEW_NAMES)
-    if not os.path.lexists(at):
-        put_something(at, draw)
+    if os.path.lexists(at):  # genophen made something of that name
+        return None
+    put_something(at, draw)
     return at
 
 
@@ -202,7 +203,7 @@ def check_folder(seed: int, made: Path, commands: int) -> set[int]:
     victims(Path())
     roots = [Path("RUN"), Path("RUN"), Path("SWEEP"), Path("published")]
     places = [put_in(draw.choice(roots), draw) for _ in range(draw.choice([1, 1, 2, 4]))]
-    foreign = {at: digest(at) for at in places if os.path.lexists(at)}
+    foreign = {at: digest(at) for at in places if at is not None and os.path.lexists(at)}
     outside, codes = digest(Path("outside")), set()
     for command in draw.sample(COMMANDS, commands):
         with time_limit():

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -20,7 +21,9 @@ import genophen
 
 #: Raised when files are decoded otherwise than before, so that no pixels of the old kind are served.
 _CACHE_FORMAT = "2"
-_LONGEST_DESCRIPTION = 4096
+_LARGEST_DESCRIPTION = 4096
+#: A photograph of 80 million pixels without compression.
+_LARGEST_FILE = 2**28
 #: What makes an image upright, by the orientation in its EXIF tags (EXIF 2.3, 4.6.4); 1 is upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -131,13 +134,18 @@ def _content_key(root: Path, files: list[Path], options: ImageFolderOptions) -> 
     """SHA-256 over the names and bytes of all files, and the settings that the pixels depend on."""
     sha256 = hashlib.sha256(f"1/{options.channels}/{options.image_size}/{len(files)}".encode())
     for file in files:
-        try:
-            content = file.read_bytes()
-        except OSError as error:
-            raise _undecodable(file, error.strerror or str(error)) from None
+        content = _content(file)
         sha256.update(b"\0%b\0%d\0" % (os.fsencode(file.relative_to(root)), len(content)))
         sha256.update(content)
     return sha256.hexdigest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        with genophen.open_file(file, _LARGEST_FILE) as opened:
+            return opened.read()
+    except (OSError, ValueError) as error:
+        raise _undecodable(file, getattr(error, "strerror", None) or str(error)) from None
 
 
 def _digest(key: str, turned: int) -> str:
@@ -192,19 +200,19 @@ def _clear(path: Path) -> None:
 def _read_cache(entry: Path, count: int, channels: int) -> tuple[Tensor, int] | None:
     """The pixels of a cache entry, and how many images were turned; None where it is absent or damaged."""
     try:
-        with (entry / "description.json").open("rb") as file:
-            description = json.loads(file.read(_LONGEST_DESCRIPTION))
+        with genophen.open_file(entry / "description.json", _LARGEST_DESCRIPTION) as file:
+            description = json.loads(file.read())
         shape: list[int] = description["shape"]
         turned: int = description["turned"]
-        with (entry / "pixels").open("rb") as file:
+        _, _, height, width = shape
+        if not all(type(number) is int and number > 0 for number in shape) or type(turned) is not int:
+            return None
+        with genophen.open_file(entry / "pixels", count * channels * height * width) as file:
             intact = hashlib.file_digest(file, "sha256").hexdigest() == description["sha256"]
             size = file.seek(0, os.SEEK_END)
         # Mapping more than the file has would end the process at the first touch.
-        _, _, height, width = shape
         fits = shape[:2] == [count, channels] and count * channels * height * width == size
-        if not intact or not fits or not all(type(number) is int and number > 0 for number in shape):
-            return None
-        if type(turned) is not int:
+        if not intact or not fits:
             return None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -244,7 +252,7 @@ def _decode(file: Path, options: ImageFolderOptions) -> tuple[Tensor, bool]:
     from torchvision.transforms.functional import center_crop, pil_to_tensor, resize
 
     try:
-        with Image.open(file, formats=_FORMATS) as opened:
+        with Image.open(BytesIO(_content(file)), formats=_FORMATS) as opened:
             if opened.mode.startswith(("I", "F")):  # converting would clip all but the darkest values
                 raise _undecodable(file, f"more than 8 bits a pixel (mode {opened.mode})", "8-bit images")
             image: Any = opened.convert("RGB" if options.channels == 3 else "L")

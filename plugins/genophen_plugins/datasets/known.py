@@ -111,6 +111,8 @@ def _reason(error: Exception) -> str:
 
 
 class MNIST(TorchvisionDataset):
+    """torchvision reads each file as a whole, whatever its size."""
+
     name = "mnist"
     description = "70,000 handwritten digits of 28x28 pixels (60,000 / 10,000)"
     files = (
@@ -122,7 +124,15 @@ class MNIST(TorchvisionDataset):
     folder = "MNIST/raw"
 
     def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        self.check_sizes(data_dir)
         return _idx_reader("MNIST")(data_dir, train=train, download=download)
+
+    def check_sizes(self, data_dir: Path) -> None:
+        """Raise a ValueError for a file that is larger than any of the data set."""
+        for name in self.files:
+            if (file := data_dir / self.folder / name).is_file():
+                with genophen.open_file(file):
+                    pass
 
     def split(self, opened: Any) -> genophen.Split:
         return genophen.Split(opened.data[:, None], opened.targets)  # (N, 1, 28, 28)
@@ -134,6 +144,7 @@ class FashionMNIST(MNIST):
     folder = "FashionMNIST/raw"
 
     def open(self, data_dir: Path, train: bool, download: bool) -> Any:
+        self.check_sizes(data_dir)
         return _idx_reader("FashionMNIST")(data_dir, train=train, download=download)
 
 
@@ -186,9 +197,10 @@ def _known_pickle(file: Path, md5: str) -> Any:
         RuntimeError: for a file that is absent or another.
     """
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise RuntimeError(f"{file}: {error.strerror}") from None
+        with genophen.open_file(file) as opened:
+            content = opened.read()
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
     if hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
         raise RuntimeError(f"{file} does not have its published checksum")
     return pickle.loads(content, encoding="latin1")

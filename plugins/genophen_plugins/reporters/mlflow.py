@@ -10,6 +10,7 @@ from typing import Any
 
 import genophen
 from genophen_plugins.extras import needed
+from genophen_plugins.reporters.own_path import own_path
 
 #: In the run directory: the MLflow run that a resumed run goes on with.
 RUN_ID_FILE = "mlflow_run_id"
@@ -52,7 +53,7 @@ class MLflowReporter(genophen.Reporter):
     def _begin(self) -> None:
         """Go on with the MLflow run of this directory, or make one."""
         self._client = self._mlflow.MlflowClient()
-        file = self._info.directory / RUN_ID_FILE
+        file = own_path(self._info.directory / RUN_ID_FILE)
         if file.exists():
             self._run_id = file.read_text(encoding="utf-8").strip()
             self._client.update_run(self._run_id, "RUNNING")
@@ -82,7 +83,7 @@ def _params(info: genophen.RunInfo) -> Iterator[tuple[str, str]]:
     """Every setting of the run by its dotted key, and the parameter counts."""
     for name, count in info.parameters.items():
         yield f"parameters.{name}", str(count)
-    yield from _flat(tomllib.loads((info.directory / "config.toml").read_text(encoding="utf-8")), "")
+    yield from _flat(tomllib.loads(own_path(info.directory / "config.toml").read_text(encoding="utf-8")), "")
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

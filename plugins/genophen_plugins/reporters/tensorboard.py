@@ -7,6 +7,7 @@ from typing import Any
 
 import genophen
 from genophen_plugins.extras import needed
+from genophen_plugins.reporters.own_path import own_path
 
 
 class TensorBoardReporter(genophen.Reporter):
@@ -28,7 +29,8 @@ class TensorBoardReporter(genophen.Reporter):
 
     def round(self, row: Mapping[str, Any], seconds: float) -> None:
         if self._writer is None:  # not before there is a round: a run that fails at once leaves no folder
-            self._writer = self._writer_class(self._info.directory / "tensorboard", purge_step=row["round"])
+            folder = own_path(self._info.directory / "tensorboard")
+            self._writer = self._writer_class(folder, purge_step=row["round"])
         self._add({**row, "seconds": seconds}, row["round"])
 
     def end(self, result: Mapping[str, Any]) -> None:
