@@ -112,7 +112,8 @@ class Policy(nn.Module):
 def policy_contestants(count: int = SETS) -> dict[str, Callable[[], Tensor]]:
     """For each contestant a function that gives the outputs after all steps, (P, N, 1)."""
     policy = Policy().to(DEVICE).eval()
-    weights = {name: torch.randn(count, *p.shape, device=DEVICE) for name, p in policy.named_parameters()}
+    # Small enough that no rounding grows from step to step.
+    weights = {n: 0.1 * torch.randn(count, *p.shape, device=DEVICE) for n, p in policy.named_parameters()}
     networks = genophen.Networks(policy, weights)
     x, start = torch.randn(STEPS, count, EPISODES, 6), torch.zeros(count, EPISODES, 32)
     x, start = x.to(DEVICE), start.to(DEVICE)

@@ -62,7 +62,7 @@ def run_all(text: str) -> str:
 def test_one_file_is_checked_counted_and_trained() -> None:
     assert set(write_files(part("1. One file"))) == {"residual.py", "digits.toml"}
     printed = run_all(part("1. One file"))
-    assert "all 11 checks passed" in printed
+    assert "all 12 checks passed" in printed
     assert "residual by hypernetwork" in printed
     assert printed.count("test accuracy") == 2
 

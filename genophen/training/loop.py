@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
@@ -75,7 +76,8 @@ class Loop:
     def _blame_for_step(self) -> Iterator[None]:
         """Puts an exception down to the optimizer, or to the task where it came from the task's own code."""
         try:
-            yield
+            with redirect_stdout(sys.stderr):  # stdout is the result's
+                yield
         except BaseException as error:
             with self.blame("task" if comes_from(error, type(self.experiment.task)) else "optimizer"):
                 raise

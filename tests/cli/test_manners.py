@@ -54,7 +54,7 @@ def complete(command, monkeypatch: pytest.MonkeyPatch):
 def test_commands_and_plugins_are_completed(complete) -> None:
     assert complete("genophen ru") == ["plain,run"]
     assert complete("genophen run x.toml --optimizer ad") == ["plain,adam", "plain,adamw"]
-    assert complete("genophen run x.toml --genotype h") == ["plain,hypernetwork"]
+    assert complete("genophen run x.toml --genotype hypern") == ["plain,hypernetwork"]
     assert complete("genophen params x.toml --architecture vgg-block") == [
         f"plain,vgg-block{number}" for number in (1, 2, 3)
     ]
@@ -189,8 +189,11 @@ RESULT = {
     "rounds": 5,
     "best_round": 4,
     "wall_seconds": 1.0,
-    "validation_accuracy": 0.5,
-    "test_accuracy": 0.5,
+    "measure": "accuracy",
+    "percent": True,
+    "negated": False,
+    "validation_score": 0.5,
+    "test_score": 0.5,
 }
 
 
@@ -207,7 +210,7 @@ def test_a_run_on_a_terminal_ends_with_what_to_do_next(monkeypatch: pytest.Monke
         "  genophen resume 'my run' --rounds 10 --plugin p.py",
     ]
     assert len(said(status="stopped-early")) == 3
-    assert said(test_accuracy=None)[1].startswith("  genophen report")
+    assert said(test_score=None)[1].startswith("  genophen report")
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert conclude(RESULT, Path("r"), False) == 0
     assert sys.stderr.getvalue() == ""
@@ -249,7 +252,7 @@ MISTAKES = {
     "run digits.toml --set optimizer.lr=1": "allowed here: name; and optimizer.adam.KEY for learning_rate,",
     "run digits.toml --set learning_rate=1": "did you mean optimizer.adam.learning_rate?",
     "run digits.toml --set rounds=1": "did you mean training.rounds?",
-    "run digits.toml --genotype hyper": "did you mean hypernetwork?",
+    "run digits.toml --genotype hypernet": "did you mean hypernetwork?",
     "run digits.toml --dataset image-folder": "--set 'dataset.image-folder.path=VALUE'",
     "run digits.toml --device gpu": "found:   no such device\n",
     "evaluate digits.toml": "it is a file\n  next:    genophen run digits.toml trains what it describes",

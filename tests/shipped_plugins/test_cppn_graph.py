@@ -198,7 +198,7 @@ def test_it_learns_the_digits_and_another_structure_takes_over_what_it_learned(t
     assert run["validation_accuracy"] > 0.8
     assert run["parameters"]["kernel"] == 12 * 6 + 12 + 13
     network = run.phenotype().materialize()
-    other = genophen.compile(network, ["conv2.weight"], "cppn-graph", hidden_nodes=4)
+    other = genophen.compile(network, ["conv2.weight"], "cppn-graph", hidden_nodes=4, conv_bias=False)
     genophen.load_weights(other, tmp_path / "run")
     assert torch.equal(other.weights()["conv2.weight"], run.phenotype().weights()["conv2.weight"])
 
