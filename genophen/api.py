@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from genophen.config.config import resolve_config
-from genophen.config.toml import assign, override, read_toml
+from genophen.config.recorded import config_of
+from genophen.config.toml import override, read_toml
 from genophen.contracts.genotype import Genotype
 from genophen.contracts.options import read_options
 from genophen.errors import ConfigError, PluginError
@@ -141,11 +142,8 @@ def resume(
         KeyboardInterrupt, SystemExit: after a signal that the program does not handle.
     """
     run_directory = RunDirectory.open(Path(directory))
-    tables = read_toml(run_directory.config)
-    if rounds is not None:
-        assign(tables, ["training", "rounds"], rounds)
     plugins = load_plugins([Path(file) for file in plugin_files])
-    config = resolve_config(tables, plugins, str(run_directory.config))
+    config = config_of(run_directory, plugins, {"training.rounds": rounds})
     result = resume_run(run_directory, config, plugins, ResumeOptions(checkpoint, force))
     return _ended(run_directory, result, plugin_files)
 

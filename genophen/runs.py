@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from genophen.config.config import Config, resolve_config
-from genophen.config.toml import assign, read_toml
+from genophen.config.config import Config
+from genophen.config.recorded import config_of
+from genophen.config.toml import read_toml
 from genophen.contracts.measure import Measure
 from genophen.contracts.task import SPLITS, Scores
-from genophen.errors import ConfigError, DamagedError, GenophenError, one_line, unknown_name
+from genophen.errors import ConfigError, GenophenError, one_line, unknown_name
 from genophen.export.exporting import export_run
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.loading import load_plugins
 from genophen.plugins.registry import Plugins
 from genophen.report.single import kernels_figure
-from genophen.storage.guard import GuardedPath
-from genophen.storage.records import read_environment, read_result, read_rows
+from genophen.storage.reading import read_environment, read_result, read_whole_rows
 from genophen.storage.rundir import RunDirectory
 from genophen.training.trained import best_experiment, best_phenotype, data_difference
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-T = TypeVar("T")
 
 
 class Run(Mapping[str, Any]):
@@ -78,22 +76,22 @@ class Run(Mapping[str, Any]):
                 found="the run is unfinished",
                 next_step=f"go on with it: genophen resume {self.directory}",
             )
-        return self._read(self._files.result, read_result)
+        return read_result(self._files.result)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of `metrics.jsonl`, one a round, the start as round 0."""
-        return self._read(self._files.metrics, read_rows)
+        return read_whole_rows(self._files.metrics)
 
     @property
     def timings(self) -> list[dict[str, Any]]:
         """The rows of `timings.jsonl`, in seconds."""
-        return self._read(self._files.timings, read_rows)
+        return read_whole_rows(self._files.timings)
 
     @property
     def environment(self) -> dict[str, Any]:
         """`environment.json`: versions, machine, plugins, the data's SHA-256."""
-        return self._read(self._files.environment, read_environment)
+        return read_environment(self._files.environment)
 
     def phenotype(self) -> Phenotype:
         """The phenotype with the weights of the best round, on the CPU in eval mode.
@@ -192,20 +190,7 @@ class Run(Mapping[str, Any]):
         self, device: str | None = None, data_dir: str | Path | None = None
     ) -> tuple[Config, Plugins]:
         """The validated config, with another device or data folder where one is given, and the plugins."""
-        tables = self.config
-        for key, value in (("training.device", device), ("dataset.data_dir", data_dir)):
-            if value is not None:
-                assign(tables, key.split("."), str(value))
         plugins = load_plugins(self._plugin_files)
-        return resolve_config(tables, plugins, str(self._files.config)), plugins
-
-    def _read(self, file: GuardedPath, read: Callable[[GuardedPath], T]) -> T:
-        try:
-            return read(file)
-        except (OSError, ValueError) as error:
-            raise DamagedError(
-                f"cannot read {file}",
-                found=(error.strerror if isinstance(error, OSError) else None) or str(error),
-                allowed="the file as genophen wrote it",
-                next_step="restore it from a copy",
-            ) from None
+        folder = None if data_dir is None else str(data_dir)
+        changes = {"training.device": device, "dataset.data_dir": folder}
+        return config_of(self._files, plugins, changes), plugins

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from genophen.cli.common import json_option, print_json, say, show
-from genophen.errors import ConfigError, GenophenError, unknown_name
+from genophen.errors import ConfigError, unknown_name
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _PATTERNS = ("*.toml", "comparisons/*.toml", "tables/*.toml", "tables/faithful/*.toml")
@@ -96,6 +96,8 @@ def _copy(files: list[Path], out: Path) -> list[Path]:
         ConfigError: where one is there already; nothing is copied then. A base that is there is kept.
         GenophenError: for a place that cannot be written.
     """
+    from genophen.storage.files import writing
+
     targets = {file: out / file.relative_to(examples_folder()) for file in files}
     if there := [target for target in targets.values() if target.exists()]:
         raise ConfigError(
@@ -108,16 +110,10 @@ def _copy(files: list[Path], out: Path) -> list[Path]:
         if not target.exists():
             targets[base] = target
     for file, target in targets.items():
-        try:
+        with writing(target, "choose another place: --out DIR"):
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as copy:
                 copy.write(file.read_bytes())
-        except OSError as error:
-            raise GenophenError(
-                f"cannot write {target}",
-                found=error.strerror or str(error),
-                next_step="choose another place: --out DIR",
-            ) from None
     return [*targets.values()]
 
 

@@ -7,22 +7,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from genophen.compare.grouping import GenotypeTitle, genotype_title
-from genophen.config.config import PluginLookup, resolve_config
-from genophen.config.toml import read_toml
+from genophen.config.config import PluginLookup
+from genophen.config.recorded import config_of
 from genophen.contracts.options import shown
-from genophen.errors import DamagedError
-from genophen.storage.guard import GuardedPath
+from genophen.storage.reading import read_record, read_rows, unreadable
 from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.file import Row
 from genophen.sweep.sweep import read_failure
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> FinishedRun | LeftOut:
         DamagedError: for a record that is not what genophen writes, with file and field.
     """
     files = RunDirectory.open(directory)
-    config = resolve_config(read_toml(files.config), plugins, str(files.config))
+    config = config_of(files, plugins)
     seed, genotype = config.training.seed, genotype_title(config, plugins)
     settings = config.settings()
     del settings["training.seed"]
@@ -76,13 +71,13 @@ def read_run(directory: Path, plugins: PluginLookup) -> FinishedRun | LeftOut:
     configured = {kind: choice.name for kind, choice in choices.items()} | {"training.seed": seed}
     for key, value in recorded.items():
         if value != configured[key]:
-            raise _damaged(
+            raise unreadable(
                 files.result, f"{key} {value!r}, where config.toml has {configured[key]!r}", "one run's files"
             )
     if result.status not in ("completed", "stopped-early"):
         return LeftOut(directory, seed, result.status, settings, genotype)
     if result.test_score is None or result.validation_score is None:
-        raise _damaged(files.result, f"status {result.status!r} without a score", "test_score = 0.98")
+        raise unreadable(files.result, f"status {result.status!r} without a score", "test_score = 0.98")
     environment = read_record(files.environment, Environment)
     return FinishedRun(directory, seed, settings, genotype, result, result.test_score, environment)
 
@@ -105,53 +100,7 @@ def read_progress(directory: Path) -> tuple[list[MetricsRow], list[TimingsRow]]:
     timings = read_rows(files.timings, TimingsRow)
     rounds = [row.round for row in metrics]
     if not rounds or rounds != sorted(set(rounds)):
-        raise _damaged(files.metrics, f"the rounds {shown(rounds)}", "one row a round, in order")
+        raise unreadable(files.metrics, f"the rounds {shown(rounds)}", "one row a round, in order")
     if rounds != [row.round for row in timings]:
-        raise _damaged(files.timings, "other rounds than metrics.jsonl", "one row a round, in order")
+        raise unreadable(files.timings, "other rounds than metrics.jsonl", "one row a round, in order")
     return metrics, timings
-
-
-def read_record(path: GuardedPath, cls: type[ModelT]) -> ModelT:
-    """A JSON file of a run; a DamagedError where it is not what genophen writes."""
-    return _parsed(path, _content(path), cls, "")
-
-
-def read_rows(path: GuardedPath, cls: type[ModelT], *, growing: bool = False) -> list[ModelT]:
-    """The rows of a `.jsonl` file; of one that is `growing`, without a last line that is not whole yet.
-
-    Raises:
-        DamagedError: for a row that is not what genophen writes.
-    """
-    content = _content(path)
-    lines = (content[: content.rfind(b"\n") + 1] if growing else content).splitlines()
-    return [_parsed(path, line, cls, f"line {number}: ") for number, line in enumerate(lines, 1)]
-
-
-def _content(path: GuardedPath) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        found = getattr(error, "strerror", None) or str(error)
-        raise _damaged(path, found, "the file as genophen wrote it") from None
-
-
-def _parsed(path: GuardedPath, content: bytes, cls: type[ModelT], place: str) -> ModelT:
-    try:
-        return cls.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing":
-            found = f"{field} is missing"
-        else:
-            found = f"{field} is {shown(first['input'])}" if field else "no JSON object"
-        raise _damaged(path, place + found, first["msg"].removeprefix("Input should be ")) from None
-
-
-def _damaged(path: GuardedPath, found: str, allowed: str) -> DamagedError:
-    return DamagedError(
-        f"cannot use {path}",
-        found=found,
-        allowed=allowed,
-        next_step=f"restore the file from a copy, or leave {path.parent} out",
-    )

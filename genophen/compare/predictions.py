@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from genophen.compare.finished import FinishedRun
 from genophen.compare.groups import Group
-from genophen.config.config import resolve_config
-from genophen.config.toml import assign, read_toml
+from genophen.config.recorded import config_of
 from genophen.data.classification import Classification
 from genophen.errors import ConfigError, DamagedError, GenophenError
 from genophen.plugins.registry import Plugins
@@ -123,12 +122,8 @@ def _kept(folder: GuardedPath, made_from: Mapping[str, Any]) -> NDArray[np.bool_
 def trained_experiment(directory: Path, plugins: Plugins, place: EvaluationPlace) -> Experiment:
     """A run's objects, data included, with the weights of its best round."""
     files = RunDirectory.open(directory)
-    tables = read_toml(files.config)
-    if place.device is not None:
-        assign(tables, ["training", "device"], place.device)
-    if place.data_dir is not None:
-        assign(tables, ["dataset", "data_dir"], str(place.data_dir))
-    config = resolve_config(tables, plugins, str(files.config))
+    data_dir = None if place.data_dir is None else str(place.data_dir)
+    config = config_of(files, plugins, {"training.device": place.device, "dataset.data_dir": data_dir})
     experiment, _ = best_experiment(files, config, plugins, lambda note: None)
     return experiment
 

@@ -17,6 +17,7 @@ from genophen.contracts.genotype import Genotype, Scope, Target
 from genophen.errors import ConfigError, nearest
 from genophen.phenotype.accounting import SampleCounter, on_backward
 from genophen.phenotype.changing import ChangingWeights
+from genophen.phenotype.gene_names import of_genotype, of_network
 from genophen.phenotype.residual import Residual
 from genophen.phenotype.slots import WeightSlots, make_parameters
 from genophen.phenotype.summary import Summary
@@ -191,9 +192,9 @@ class Phenotype(nn.Module):
                 allowed=", ".join(SCOPES),
                 next_step=nearest(scope, SCOPES) if isinstance(scope, str) else "",
             )
-        names = [f"genotype.{name}" for name in self.genotype.genes("genotype" if scope == "all" else scope)]
+        names = of_genotype(self.genotype.genes("genotype" if scope == "all" else scope))
         if scope == "all":
-            names += [f"network.{name}" for name, _ in self.network.named_parameters()]
+            names += of_network(name for name, _ in self.network.named_parameters())
         return [name for name in names if self.get_parameter(name).requires_grad]
 
     def parameter_counts(self) -> ParameterCounts:

@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from genophen.errors import ConfigError, GenophenError, nearest
+from genophen.errors import ConfigError, nearest
 from genophen.plugins.contract import name_problem
+from genophen.storage.files import writing
 
 SKELETON_KINDS = ("architecture", "genotype", "optimizer", "dataset", "reporter")
 
@@ -65,24 +66,21 @@ def write_skeleton(written: Skeleton, folder: Path) -> list[Path]:
         ConfigError: for a folder that holds something.
         GenophenError: where it cannot be written.
     """
-    attempted = f"cannot write the package into {folder}"
-    try:
+    place, paths = f"the package into {folder}", []
+    with writing(place, "--out DIR"):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
-                attempted,
+                f"cannot write {place}",
                 found="it is not empty; nothing is ever overwritten" if folder.is_dir() else "it is a file",
                 allowed="a folder that is absent or empty",
                 next_step="name another: --out DIR",
             )
-        paths = []
         for path, text in written.texts.items():
             file = folder / path
             file.parent.mkdir(parents=True, exist_ok=True)
             with file.open("x", encoding="utf-8") as stream:
                 stream.write(text)
             paths.append(file)
-    except OSError as error:
-        raise GenophenError(attempted, found=error.strerror or str(error), next_step="--out DIR") from None
     return paths
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from genophen.phenotype.gene_names import GENOTYPE, NETWORK, within
 from genophen.phenotype.phenotype import Phenotype
 from genophen.phenotype.targets import aliases
 from genophen.population.nested import in_one_stack
@@ -35,7 +36,7 @@ class Expression:
         They are the phenotype's as it is now, with the first candidate's of the genes (P, ...) by name.
         """
         first = {name: stack[0] for name, stack in genes.items()}
-        written = self._every_name(self._of_one(_of_genotype(first)))
+        written = self._every_name(self._of_one(within(GENOTYPE, first)))
         present = {name: held[attribute] for name, held, attribute in self._held}
         return {**present, **written, **self._direct(first)}
 
@@ -48,7 +49,7 @@ class Expression:
         if self._reached is not None and _same(self._reached[0], differing):
             return self._reached[1]
         names = [name for name, differs in self._direct(differing).items() if bool(differs.any())]
-        genes = {n: differs for n, differs in _of_genotype(differing).items() if bool(differs.any())}
+        genes = {n: differs for n, differs in within(GENOTYPE, differing).items() if bool(differs.any())}
         if genes:
             numbers = {
                 name: self._phenotype.genotype.get_parameter(name).detach().masked_fill(differs, torch.nan)
@@ -70,7 +71,7 @@ class Expression:
 
         `first`, where it is given: the first candidate's, by name.
         """
-        weights = self._every_name(self._written(_of_genotype(genes), names, first or {}))
+        weights = self._every_name(self._written(within(GENOTYPE, genes), names, first or {}))
         weights |= self._direct(genes)
         return {name: weights[name] for name in names}
 
@@ -78,9 +79,8 @@ class Expression:
         """The genes that are the main network's own parameters, by every name of theirs there."""
         return {
             alias: stack
-            for name, stack in genes.items()
-            if name.startswith("network.")
-            for alias in aliases(self._phenotype.network, name.removeprefix("network."))
+            for name, stack in within(NETWORK, genes).items()
+            for alias in aliases(self._phenotype.network, name)
         }
 
     def _written(
@@ -152,10 +152,6 @@ def _held(network: nn.Module) -> Iterator[tuple[str, dict[str, Any], str]]:
             for attribute, value in held.items():
                 if value is not None:
                     yield f"{path}.{attribute}" if path else attribute, held, attribute
-
-
-def _of_genotype(genes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {n.removeprefix("genotype."): stack for n, stack in genes.items() if n.startswith("genotype.")}
 
 
 def _same(left: Mapping[str, Tensor], right: Mapping[str, Tensor]) -> bool:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from genophen.compare.finished import FinishedRun, read_record, read_rows, read_run, why_without_result
+from genophen.compare.finished import FinishedRun, read_run, why_without_result
 from genophen.compare.grouping import GenotypeTitle, holds_sweep, sorted_into_groups
 from genophen.config.config import DEFAULT_NAMES, PluginLookup
 from genophen.contracts.measure import ACCURACY, Measure
 from genophen.errors import DamagedError, GenophenError, one_line
 from genophen.storage.guard import GuardedPath
+from genophen.storage.reading import read_record, read_rows
 from genophen.storage.records import Environment, MetricsRow, Result
 from genophen.storage.rundir import RunDirectory, is_locked, trial_directory
 from genophen.sweep.file import Published, Row, read_sweep

@@ -10,8 +10,8 @@ import torch
 from markupsafe import Markup
 from torch import Tensor
 
-from genophen.config.config import Config, resolve_config
-from genophen.config.toml import read_toml
+from genophen.config.config import Config
+from genophen.config.recorded import config_of
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
@@ -45,7 +45,7 @@ def read_trained(directory: Path, plugins: Plugins) -> Trained:
         DamagedError: for weights that are not as the run saved them.
     """
     run = RunDirectory.open(directory)
-    config = resolve_config(read_toml(run.config), plugins, str(run.config))
+    config = config_of(run, plugins)
     _, phenotype, _ = best_phenotype(run, config, plugins)
     return Trained(config, phenotype)
 

@@ -1,28 +1,20 @@
-"""The JSON files of runs and sweeps, and reading them back: capped, and of the shape that readers rely on.
-
-Files may have been edited by hand. Each reader raises OSError for one that cannot be read, ValueError for one
-that is something else, and a DamagedError for a link, a pipe and the like in its place.
-"""
+"""What the JSON files of runs and sweeps hold, as far as readers rely on it."""
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from genophen.contracts.measure import Measure
-from genophen.storage.guard import GuardedPath
-from genophen.storage.older import environment_of_today, line_of_today, result_of_today, row_of_today
+from genophen.storage.older import environment_of_today, result_of_today, row_of_today
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -149,10 +141,15 @@ class MetricsRow(Record):
         return row_of_today(values)
 
 
-class TimingsRow(Record):
-    """A row of `timings.jsonl`."""
+class NumberedRow(Record):
+    """A row of `metrics.jsonl` or `timings.jsonl`."""
 
     round: Count
+
+
+class TimingsRow(NumberedRow):
+    """A row of `timings.jsonl`."""
+
     seconds: Seconds
 
 
@@ -174,50 +171,3 @@ class Line(Measured):
     reported_test_score: float | None
     reported_kernel_parameters: Count | None
     trials: list[TrialRecord] = []
-
-
-def read_json(file: GuardedPath) -> Any:
-    """The value in a JSON file."""
-    return _parsed(file.read_bytes())
-
-
-def read_result(file: GuardedPath) -> dict[str, Any]:
-    """A run's `result.json`."""
-    return checked(Result, result_of_today(read_json(file)))
-
-
-def read_environment(file: GuardedPath) -> dict[str, Any]:
-    """A run's `environment.json`."""
-    return checked(Environment, environment_of_today(read_json(file)))
-
-
-def read_rows(file: GuardedPath) -> list[dict[str, Any]]:
-    """The rows of a run's `metrics.jsonl` or `timings.jsonl`."""
-    rows = [row_of_today(_parsed(line)) for line in file.read_bytes().splitlines()]
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict) or not isinstance(row.get("round"), int):
-            raise ValueError(f"line {number} is no row of a round")
-    return rows
-
-
-def read_table(file: GuardedPath) -> list[dict[str, Any]]:
-    """The lines of a sweep's table."""
-    lines = read_json(file)
-    return checked(list[Line], [*map(line_of_today, lines)] if isinstance(lines, list) else lines)
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-
-
-def checked(kind: Any, value: Any) -> Any:
-    """The value itself, if it is of a kind that pydantic knows; a ValueError with the place that is not."""
-    try:
-        TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from None
-    return value

@@ -19,7 +19,7 @@ from genophen.errors import ConfigError, DamagedError, GenophenError, listed
 from genophen.storage.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, stored_bytes
 from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
-from genophen.storage.records import read_result
+from genophen.storage.reading import UnreadableError, read_result
 
 #: Statuses of `result.json` with which a run is over; an interrupted one goes on.
 FINISHED = ("completed", "stopped-early", "diverged")
@@ -136,7 +136,7 @@ class RunDirectory:
         """What `result.json` says once the run is over; None before."""
         try:
             result = read_result(self.result)
-        except (OSError, ValueError):
+        except UnreadableError:
             return None
         return result if result["status"] in FINISHED else None
 

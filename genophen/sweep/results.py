@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genophen.errors import ConfigError, DamagedError
+from genophen.errors import ConfigError
 from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
 from genophen.storage.older import settings_of_today
-from genophen.storage.records import read_environment, read_table
+from genophen.storage.reading import UnreadableError, read_environment, read_table
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.sweep import Trial
 from genophen.sweep.table import as_markdown
@@ -24,16 +24,7 @@ def read_results(folder: Path, name: str) -> list[dict[str, Any]]:
         DamagedError: for a file that holds no table.
     """
     file = GuardedPath(folder) / f"{name}.json"
-    try:
-        return read_table(file)
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise DamagedError(
-            f"cannot add to the results {file}",
-            found=f"no table of a sweep: {error}",
-            next_step="move the file away",
-        ) from None
+    return read_table(file) if file.is_file() else []
 
 
 def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Trial], path: Path) -> None:
@@ -102,7 +93,7 @@ def _environment(trial: Trial) -> dict[str, Any] | None:
         return None
     try:
         return read_environment(RunDirectory(trial.directory).environment)
-    except (OSError, ValueError):
+    except UnreadableError:
         return None
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from genophen.config.config import Config, PluginLookup, resolve_config
 from genophen.config.differences import differences
-from genophen.config.toml import read_toml, write_toml
+from genophen.config.recorded import config_of
+from genophen.config.toml import write_toml
 from genophen.contracts.executor import Executor, Job, Outcome
 from genophen.contracts.measure import Measure
 from genophen.contracts.task import Task
@@ -20,7 +21,7 @@ from genophen.errors import ConfigError, DamagedError, listed, unknown_name
 from genophen.plugins.loading import load_plugins
 from genophen.storage.files import canonical_json, writing
 from genophen.storage.guard import GuardedPath
-from genophen.storage.records import read_json, read_result
+from genophen.storage.reading import read_json, read_result
 from genophen.storage.rundir import FAILURE, RunDirectory, check_free, lock, trial_directory
 from genophen.sweep.file import Row, Sweep, merged
 from genophen.training.resume import resume_run
@@ -185,10 +186,9 @@ def _unseeded(tables: dict[str, Any]) -> dict[str, Any]:
 def read_failure(directory: Path) -> str:
     """The error that a trial's last attempt ended with, as recorded in its folder; empty where none is."""
     try:
-        return str(read_json(GuardedPath(directory) / FAILURE)["error"])
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError, DamagedError):
+        file = GuardedPath(directory) / FAILURE
+        return str(read_json(file)["error"]) if file.is_file() else ""
+    except (OSError, KeyError, TypeError, DamagedError):
         return f"{FAILURE} cannot be read"
 
 
@@ -238,8 +238,7 @@ def _check_nothing_else(directory: Path) -> None:
 
 def _check_same_settings(trial: Trial, plugins: PluginLookup) -> None:
     run = RunDirectory.open(trial.directory)
-    earlier = resolve_config(read_toml(run.config), plugins, str(run.config))
-    if different := differences(earlier.settings(), trial.config):
+    if different := differences(config_of(run, plugins).settings(), trial.config):
         raise ConfigError(
             f"cannot continue the sweep: {trial.directory} was run with other settings",
             problems=different,

@@ -10,7 +10,7 @@ from typing import Any
 
 from genophen.contracts.measure import Measure
 from genophen.errors import one_line
-from genophen.storage.records import read_environment
+from genophen.storage.reading import UnreadableError, read_environment
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.file import Row
 from genophen.sweep.sweep import Trial
@@ -121,7 +121,7 @@ def _images(trial: Trial) -> dict[str, int] | None:
     """How many images each split had, from the trial's `environment.json`; None where it does not say."""
     try:
         dataset = read_environment(RunDirectory(trial.directory).environment)["dataset"]
-    except (OSError, ValueError):
+    except UnreadableError:
         return None
     images: dict[str, int] | None = dataset.get("images")
     return images

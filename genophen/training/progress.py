@@ -15,7 +15,7 @@ from torch import Tensor
 from genophen.contracts.optimizer import Metrics
 from genophen.contracts.task import Scores
 from genophen.phenotype.phenotype import Phenotype
-from genophen.storage.records import checked
+from genophen.storage.reading import checked
 
 
 class _LastMetrics(BaseModel):

@@ -17,7 +17,7 @@ from genophen.contracts.reporter import Reporter
 from genophen.errors import ConfigError, DamagedError, PluginError
 from genophen.plugins.registry import Plugins
 from genophen.storage.checkpoint import load_checkpoint
-from genophen.storage.records import read_json
+from genophen.storage.reading import UnreadableError, read_json
 from genophen.storage.rundir import RunDirectory
 from genophen.training.experiment import assemble
 from genophen.training.loop import Loop
@@ -199,8 +199,8 @@ def _environment(run: RunDirectory, force: bool) -> dict[str, Any]:
         if isinstance(environment, dict):
             return environment
         found = "it holds no table"
-    except (OSError, ValueError) as error:
-        found = str(error)
+    except UnreadableError as error:
+        found = error.found
     if force:
         return {}
     raise DamagedError(

@@ -20,7 +20,8 @@ from genophen.errors import DamagedError, GenophenError, PluginError, one_line
 from genophen.phenotype.phenotype import Phenotype
 from genophen.storage.guard import GuardedPath
 from genophen.storage.packing import pack, unpack
-from genophen.storage.records import Count, Record, checked
+from genophen.storage.reading import checked
+from genophen.storage.records import Count, Record
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.progress import Progress
 from genophen.training.seeds import global_generators, restore_global_generators

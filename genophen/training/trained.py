@@ -9,9 +9,10 @@ from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
 from genophen.contracts.growing import GrowingGenotype
 from genophen.errors import ConfigError
+from genophen.phenotype.gene_names import GENOTYPE
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
-from genophen.storage.records import read_environment
+from genophen.storage.reading import UnreadableError, read_environment
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.experiment import Experiment, assemble, build_phenotype
 from genophen.training.preparing import Notify
@@ -36,7 +37,7 @@ def _shapes(run: RunDirectory) -> tuple[tuple[int, ...], int] | None:
     try:
         task = read_environment(run.environment)["task"]
         return tuple(task["input_shape"]), task["num_outputs"]
-    except (OSError, ValueError, KeyError):
+    except (UnreadableError, KeyError):
         return None
 
 
@@ -59,7 +60,7 @@ def data_difference(run: RunDirectory, sha256: str) -> str:
     """Why data with this SHA-256 may not be what a run was trained on; empty where it is."""
     try:
         trained_on = read_environment(run.environment)["dataset"]["sha256"]
-    except (OSError, ValueError):
+    except UnreadableError:
         return f"{run.environment} cannot be read: whether the data is the same is not known"
     if trained_on != sha256:
         return "The data set is not the one that this run was trained on (its SHA-256 differs)."
@@ -78,7 +79,7 @@ def load_weights(phenotype: Phenotype, directory: Path, without: Collection[str]
     """
     tensors, _ = RunDirectory.open(directory).load_best()
     if isinstance(phenotype.genotype, GrowingGenotype):
-        phenotype.genotype.restore_structure(tensors, "genotype.")
+        phenotype.genotype.restore_structure(tensors, GENOTYPE)
     own = phenotype.state_dict()
     tensors |= {name: own[name] for name in without}
     present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
