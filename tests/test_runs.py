@@ -101,7 +101,7 @@ def test_a_run_without_a_result_is_unfinished(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("result.json", '{"status": 3}', "test_score is missing"),
-        ("metrics.jsonl", '{"round": 0}\n[]\n', "line 2: []"),
+        ("metrics.jsonl", '{"round": 0}\n[]\n', "line 2: no JSON object, but []"),
         ("metrics.jsonl", '{"round": "0"}\n', "line 1: round is '0'"),
         ("timings.jsonl", "[" * 100_000, "it is nested too deep"),
         ("environment.json", "{}", "packages"),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from genophen.contracts.dataset import Data
 from genophen.contracts.genotype import Genotype
 from genophen.contracts.options import Options as AnyOptions
 from genophen.contracts.options import shown
@@ -65,7 +64,7 @@ class Context:
         """Training batches of labelled images, for an optimizer with a loss of its own.
 
         Raises:
-            ConfigError: where the task has no labelled images; so for `train_images` and `data`.
+            ConfigError: where the task has no labelled images; so for `train_images`.
         """
         return self._of_images().batches
 
@@ -73,11 +72,6 @@ class Context:
     def train_images(self) -> EvaluationBatches:
         """The training images in order, normalised, without augmentation."""
         return self._of_images().in_order("train")
-
-    @property
-    def data(self) -> Data:
-        """All images, as uint8."""
-        return self._of_images().data
 
     def _of_images(self) -> Classification:
         if not hasattr(self.task, "in_order"):

@@ -1,7 +1,7 @@
-"""Checkpoints: tensors and plain values in a folder, with a manifest that gives every byte away.
+"""Checkpoints: tensors and plain values in a folder, with a manifest of sizes and checksums.
 
 `manifest.json` is written last and names the files that belong together, so that a folder always holds
-one whole checkpoint. Nothing is ever pickled.
+one whole checkpoint, and a changed byte is noticed. Nothing is ever pickled.
 """
 
 from __future__ import annotations

@@ -113,9 +113,9 @@ def _parsed(file: GuardedPath, content: bytes, place: str = "") -> Any:
     try:
         return json.loads(content)
     except RecursionError:
-        raise unreadable(file, f"{place}it is nested too deep") from None
+        raise unreadable(file, f"{place}no JSON object: it is nested too deep") from None
     except ValueError as error:
-        raise unreadable(file, f"{place}no JSON: {error}") from None
+        raise unreadable(file, f"{place}no JSON object: {error}") from None
 
 
 def _checked_in(file: GuardedPath, kind: Any, value: Any, place: str = "") -> Any:
@@ -126,5 +126,7 @@ def _checked_in(file: GuardedPath, kind: Any, value: Any, place: str = "") -> An
         field = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
             raise unreadable(file, f"{place}{field} is missing") from None
-        found = f"{field} is {shown(first['input'])}" if field else shown(value)
-        raise unreadable(file, place + found, first["msg"].removeprefix("Input should be ")) from None
+        if not field:
+            raise unreadable(file, f"{place}no JSON object, but {shown(value)}") from None
+        found = f"{place}{field} is {shown(first['input'])}"
+        raise unreadable(file, found, first["msg"].removeprefix("Input should be ")) from None

@@ -136,7 +136,7 @@ def _status(done: int, planned: int, problems: Mapping[int, str]) -> str:
     return "done" if done == planned else f"{done} of {planned} done"
 
 
-def shown(line: Mapping[str, Any], key: str) -> str:
+def cell_text(line: Mapping[str, Any], key: str) -> str:
     """A value of a line as text: scores as their measure writes them, counts with separators, no None."""
     value = line[key]
     if value is None:
@@ -172,12 +172,12 @@ def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _cell(line: Mapping[str, Any], key: str) -> str:
     mark = "\\*" if key == "reported_kernel_parameters" and line["erratum"] else ""
-    return shown(line, key).replace("|", "\\|") + mark
+    return cell_text(line, key).replace("|", "\\|") + mark
 
 
 def as_text(lines: Sequence[Mapping[str, Any]]) -> str:
     """The table in aligned columns."""
-    return aligned([_headings(lines), *([shown(line, key) for key, _ in _COLUMNS] for line in lines)])
+    return aligned([_headings(lines), *([cell_text(line, key) for key, _ in _COLUMNS] for line in lines)])
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -98,7 +98,7 @@ class Progress:
 
         `always`: keep them in any case, since the last are the ones that are wanted.
         """
-        if not always and _rank(validation) <= _rank(self.best):
+        if not always and _ordered_by(validation) <= _ordered_by(self.best):
             return False
         self.best, self.best_round = validation, self.round
         state = phenotype.state_dict()
@@ -142,7 +142,8 @@ class Progress:
         }
 
 
-def _rank(scores: Scores) -> tuple[float, float]:
+def _ordered_by(scores: Scores) -> tuple[float, float]:
+    """What the better scores have more of: the value, and where that is equal, the lower loss."""
     return scores.value, -math.inf if scores.loss is None else -scores.loss
 
 

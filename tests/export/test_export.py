@@ -19,9 +19,11 @@ from torch import Tensor
 
 import genophen
 from genophen.cli import main
+from genophen.compare.predictions import EvaluationPlace, trained_experiment
 from genophen.data.batches import fit_images
 from genophen.export.deployed import resize_matrix
 from genophen.export.formats import FORMATS
+from genophen.plugins.loading import load_plugins
 
 #: Batch norm, a buffer, tied convolutions, and code that asks for the number of images.
 OWN = """
@@ -83,10 +85,7 @@ def digits(count: int) -> Tensor:
 
 def phenotype_logits(run: genophen.Run, images: Tensor) -> Tensor:
     """By way of `genophen evaluate`'s own preprocessing."""
-    from genophen.storage.rundir import RunDirectory
-    from genophen.training.trained import best_experiment
-
-    experiment, _ = best_experiment(RunDirectory.open(run.directory), *run._objects(), lambda note: None)
+    experiment = trained_experiment(run.directory, load_plugins(), EvaluationPlace())
     fitted = fit_images(images, experiment.architecture.input_shape)
     with torch.inference_mode():
         logits: Tensor = experiment.phenotype.eval()(experiment.task.normalization(fitted))

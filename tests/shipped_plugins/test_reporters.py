@@ -18,6 +18,7 @@ from genophen.cli import main
 from genophen.config.config import resolve_config
 from genophen.config.toml import write_toml
 from genophen.plugins.loading import load_plugins
+from genophen.storage.rundir import RunDirectory
 from genophen.training.resume import resume_run
 from genophen.training.start import run_config
 
@@ -35,7 +36,12 @@ def extend(run: genophen.Run, rounds: int, reporter: str, notes: list[str]) -> N
     tables = run.config
     tables["training"]["rounds"] = rounds
     config = resolve_config(tables, plugins, "of the test")
-    resume_run(run._files, config, plugins, reporters=[plugins.reporter(reporter, notes.append)])
+    resume_run(
+        RunDirectory.open(run.directory),
+        config,
+        plugins,
+        reporters=[plugins.reporter(reporter, notes.append)],
+    )
 
 
 def test_tensorboard_shows_every_number_of_every_round(tmp_path: Path) -> None:
