@@ -85,7 +85,9 @@ def digits(count: int) -> Tensor:
 
 def phenotype_logits(run: genophen.Run, images: Tensor) -> Tensor:
     """By way of `genophen evaluate`'s own preprocessing."""
-    experiment = trained_experiment(run.directory, load_plugins(), EvaluationPlace())
+    file = run.directory.parent / "own.py"
+    plugins = load_plugins([file] if file.exists() else [])
+    experiment = trained_experiment(run.directory, plugins, EvaluationPlace())
     fitted = fit_images(images, experiment.architecture.input_shape)
     with torch.inference_mode():
         logits: Tensor = experiment.phenotype.eval()(experiment.task.normalization(fitted))
