@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genophen.contracts.measure import Measure
 from genophen.contracts.options import Options as AnyOptions
+from genophen.contracts.options import shown
 from genophen.errors import ConfigError, PluginError
 
 if TYPE_CHECKING:
@@ -182,3 +183,23 @@ class Task(ABC):
     def measured(self) -> Measure:
         """The measure, with how its scores are written."""
         return Measure(self.measure, self.percent, self.negated)
+
+
+def check_task(task: Task) -> None:
+    """Raise a PluginError where a task has not said after `setup` what it has to say."""
+    shape, counts = getattr(task, "input_shape", None), ("num_outputs", "steps_per_round")
+    said = {name: getattr(task, name, None) for name in counts}
+    sizes = [*(shape if isinstance(shape, tuple | list | torch.Size) else [None]), *said.values()]
+    if not all(isinstance(n, int) and n > 0 for n in sizes):
+        found = ", ".join(f"{name} {shown(value)}" for name, value in said.items())
+        raise PluginError(
+            f"cannot use the task {task.name}",
+            found=f"after setup(): input_shape {shown(shape)}, {found}",
+            allowed="a tuple of whole numbers from 1, and two such numbers",
+        )
+    if not isinstance(getattr(task, "measure", None), str) or task.measured().key in ("", "loss", "score"):
+        raise PluginError(
+            f"cannot use the task {task.name}",
+            found=f"its measure is {shown(getattr(task, 'measure', None))}",
+            allowed="the name of its score, such as 'accuracy', 'return' or 'R^2'; not 'loss' or 'score'",
+        )

@@ -12,7 +12,7 @@ from genophen.errors import ConfigError, nearest
 from genophen.plugins.contract import name_problem
 from genophen.storage.files import writing
 
-SKELETON_KINDS = ("architecture", "genotype", "optimizer", "dataset", "reporter")
+SKELETON_KINDS = ("architecture", "genotype", "optimizer", "dataset", "task", "reporter")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def skeleton(name: str, kind: str) -> Skeleton:
         )
     if problem := name_problem(kind, name):
         raise ConfigError(attempted, found=problem)
-    option = {"reporter": f"--reporter {name}"}.get(kind, f"--{kind} {name}")
+    option = f"--{kind} {name}" + (" --architecture mlp --genotype direct" if kind == "task" else "")
     names = {
         "name": name,
         "kind": kind,

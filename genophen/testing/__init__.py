@@ -15,6 +15,7 @@ from genophen.contracts.genotype import Genotype
 from genophen.contracts.optimizer import Optimizer
 from genophen.contracts.options import Options
 from genophen.contracts.reporter import Reporter
+from genophen.contracts.task import Task
 from genophen.testing.architecture import examine_architecture
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.dataset import examine_dataset
@@ -23,6 +24,7 @@ from genophen.testing.findings import Finding, Findings
 from genophen.testing.genotype import examine_genotype
 from genophen.testing.optimizer import OptimizerTrial, examine_optimizer
 from genophen.testing.reporter import examine_reporter
+from genophen.testing.task import examine_task
 
 __all__ = [
     "CopyGenotype",
@@ -34,6 +36,7 @@ __all__ = [
     "check_genotype",
     "check_optimizer",
     "check_reporter",
+    "check_task",
     "examine",
 ]
 
@@ -68,6 +71,13 @@ def check_dataset(cls: type[Dataset], data_dir: Path, options: Options | None = 
     return data[0]
 
 
+def check_task(cls: type[Task], options: Options | None = None) -> None:
+    """Set a task up, draw from it, and have it judge a small network."""
+    findings = Findings()
+    findings.collect(examine_task, cls, options)
+    findings.raise_problems(f"task {cls.__name__}")
+
+
 def check_reporter(cls: type[Reporter]) -> None:
     """Tell a reporter of a short run, and of one that ends in an error."""
     findings = Findings()
@@ -98,6 +108,7 @@ _WITH_OPTIONS: dict[str, Callable[..., None]] = {
     "architecture": examine_architecture,
     "genotype": examine_genotype,
     "optimizer": examine_optimizer,
+    "task": examine_task,
 }
 _WITHOUT_OPTIONS: dict[str, Callable[..., None]] = {
     "reporter": examine_reporter,

@@ -9,12 +9,11 @@ import torch
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
 from genophen.contracts.dataset import Data, Dataset
-from genophen.contracts.options import shown
 from genophen.contracts.sequences import SequenceData, Text
-from genophen.contracts.task import Task, TaskContext
+from genophen.contracts.task import Task, TaskContext, check_task
 from genophen.data.sequence_checks import check_sequences
 from genophen.data.splits import check_data, draw_validation
-from genophen.errors import ConfigError, PluginError
+from genophen.errors import ConfigError
 from genophen.plugins.registry import Plugins
 from genophen.training.seeds import derive_seed
 
@@ -58,26 +57,6 @@ def prepare_task(
         architecture.fill_in(tuple(task.input_shape), task.num_outputs)
     check_fit(architecture, task, config.architecture.name)
     return task, generator
-
-
-def check_task(task: Task) -> None:
-    """Raise a PluginError where a task has not said after `setup` what it has to say."""
-    shape, counts = getattr(task, "input_shape", None), ("num_outputs", "steps_per_round")
-    said = {name: getattr(task, name, None) for name in counts}
-    sizes = [*(shape if isinstance(shape, tuple | list | torch.Size) else [None]), *said.values()]
-    if not all(isinstance(n, int) and n > 0 for n in sizes):
-        found = ", ".join(f"{name} {shown(value)}" for name, value in said.items())
-        raise PluginError(
-            f"cannot use the task {task.name}",
-            found=f"after setup(): input_shape {shown(shape)}, {found}",
-            allowed="a tuple of whole numbers from 1, and two such numbers",
-        )
-    if not isinstance(getattr(task, "measure", None), str) or task.measured().key in ("", "loss"):
-        raise PluginError(
-            f"cannot use the task {task.name}",
-            found=f"its measure is {shown(getattr(task, 'measure', None))}",
-            allowed="the name of its score, such as 'accuracy', 'return' or 'R^2'; not 'loss'",
-        )
 
 
 def check_fit(architecture: Architecture, task: Task, name: str) -> None:

@@ -60,7 +60,10 @@ def test_nothing_is_ever_overwritten() -> None:
         (["name"], "'name', a key of the section [architecture]"),
         (["vgg-block1"], "vgg (genophen "),
         (["tiny", "--kind", "architektur"], "did you mean architecture?"),
-        (["tiny", "--kind", "executor"], "allowed: architecture, genotype, optimizer, dataset, reporter"),
+        (
+            ["tiny", "--kind", "executor"],
+            "genotype, optimizer, dataset, task, reporter",
+        ),
     ],
 )
 def test_names_and_kinds_that_no_plugin_can_have_are_refused(arguments: list[str], said: str) -> None:
