@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from genophen.config.settings import TrainingSettings
 from genophen.contracts.options import Options
 from genophen.contracts.task import SPLITS, Scores, Task, check_task
-from genophen.phenotype.phenotype import Phenotype, compile_phenotype
+from genophen.phenotype.compiling import compile_phenotype
+from genophen.phenotype.phenotype import Phenotype
 from genophen.population.population import Population
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
