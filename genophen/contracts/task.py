@@ -87,6 +87,8 @@ class Task(ABC):
     differentiable: bool = True
     #: Whether the task stands over the data set that [dataset] selects.
     over_dataset: ClassVar[bool] = False
+    #: Whether its networks have to be recurrent ones: it calls `phenotype.sequence`.
+    recurrent: ClassVar[bool] = False
 
     #: Set by `setup`: shape of one input, without the batch's axis, and the number of a network's outputs.
     input_shape: tuple[int, ...]

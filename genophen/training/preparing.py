@@ -60,7 +60,14 @@ def prepare_task(
 
 
 def check_fit(architecture: Architecture, task: Task, name: str) -> None:
-    """Raise a ConfigError where the architecture's own shapes are not the task's."""
+    """Raise a ConfigError where the architecture's own shapes are not the task's, or it is not recurrent."""
+    if task.recurrent and not architecture.recurrent:
+        raise ConfigError(
+            f"cannot use the architecture {name} for the task {task.name}",
+            found="its network takes one input, and carries nothing to the next",
+            allowed="a recurrent architecture",
+            next_step="`genophen plugins list` names them; --architecture NAME",
+        )
     wanted, found = (tuple(task.input_shape), task.num_outputs), architecture.shapes()
     if wanted != found:
         raise ConfigError(

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 import genophen
 from genophen.config.config import resolve_config
 from genophen.plugins.loading import load_plugins
+from genophen.testing import check_task
 from genophen.training.experiment import assemble
 from genophen.training.start import run_config
 
@@ -195,6 +196,16 @@ def test_a_task_refuses_data_that_are_not_its_own(text: Path) -> None:
         assembled(reading(text, task={"name": "classification"}))
     with pytest.raises(genophen.ConfigError, match="no labels"):
         assembled(reading(text, task={"name": "sequence-classification"}))
+
+
+@pytest.mark.parametrize("name", ["next-token", "sequence-classification"])
+def test_they_keep_the_contract_of_tasks(name: str) -> None:
+    check_task(load_plugins().get("task", name).cls)
+
+
+def test_a_network_that_is_not_recurrent_is_refused_before_any_work() -> None:
+    with pytest.raises(genophen.ConfigError, match="carries nothing to the next"):
+        assembled(waiting(architecture={"name": "mlp"}, genotype={"name": "direct"}))
 
 
 def test_a_network_that_carries_no_state_is_refused_in_words() -> None:

@@ -44,6 +44,7 @@ class NextToken(genophen.Task):
     negated = True
     inputs = "symbols"
     over_dataset = True
+    recurrent = True
 
     def setup(self, context: genophen.TaskContext) -> None:
         text = context.data

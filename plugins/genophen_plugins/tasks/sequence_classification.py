@@ -33,6 +33,7 @@ class SequenceClassification(genophen.Task):
     percent = True
     inputs = "sequences"
     over_dataset = True
+    recurrent = True
 
     def setup(self, context: genophen.TaskContext) -> None:
         data = context.data
