@@ -26,7 +26,7 @@ def config_file(folder: Path, kind: str) -> Path:
     tables = {
         "adam": noisy_tables() | {"optimizer": OPTIMIZERS["adam"]},
         "ray": noisy_tables() | {"optimizer": cma_es(genes="embeddings", num_workers=1)},
-        "svm": digits_tables() | {"optimizer": cma_es(readout="svm", readout_images=200)},
+        "svm": digits_tables() | {"optimizer": cma_es(readout="svm", ridge_images=200)},
     }[kind]
     tables["training"] |= {"rounds": 2, "batch_size": 400, "checkpoint_seconds": 0.0}
     file = folder / "config.toml"
