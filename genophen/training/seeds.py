@@ -39,9 +39,14 @@ def restore_global_generators(state: dict[str, Any]) -> None:
     """Let the global generators go on from states that `global_generators` gave.
 
     Those of GPUs are passed over where there is another number of GPUs now.
+
+    Raises:
+        ValueError: and others, for states that are none.
     """
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
+    if keys.dtype != torch.int64 or bool(((keys < 0) | (keys >= 2**32)).any()):
+        raise ValueError("numpy's generator has keys that are not whole numbers of 32 bits")
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
