@@ -12,7 +12,7 @@ from genophen.errors import ConfigError, PluginError
 from genophen.phenotype.phenotype import Phenotype
 
 
-def fit(phenotype: Phenotype, *, steps: int = 1000, learning_rate: float = 0.05) -> dict[str, float]:
+def fit(phenotype: Phenotype, *, steps: int = 1000, learning_rate: float = 0.01) -> dict[str, float]:
     """Bring what the genotype writes near the weights that the network was compiled with.
 
     Adam, its rate falling to zero as half a cosine, on the share of variance that is not explained, averaged
