@@ -135,7 +135,7 @@ def test_the_plugin_is_listed_checked_and_trained(installation: Installation) ->
     assert (plugin["kind"], plugin["distribution"]) == ("architecture", "genophen-wideresnet")
     assert listed["failures"] == []
     checked = installation.run("genophen", "plugins", "check", "wide-resnet").stdout
-    assert "all 11 checks passed" in checked
+    assert "all 12 checks passed" in checked
     run = ["genophen", "run", ROOT / "examples" / "digits.toml", "--architecture", "wide-resnet"]
     done = installation.run(*run, "--set", "training.rounds=1", "--out", "mine", "--json")
     result = json.loads(done.stdout)
