@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve, show
+from genophen.cli.common import config_options, json_option, plugin_options, print_json, resolve, say, show
 
 if TYPE_CHECKING:
-    from genophen.config.config import Config
-    from genophen.phenotype.phenotype import Phenotype
+    from genophen.training.trial import Trial
 
 
 @click.command(no_args_is_help=True)
@@ -32,25 +30,31 @@ def params(
     \b
     genophen params examples/cifar_block3.toml --genotype direct
     """
-    from genophen.training.experiment import build_phenotype
+    from genophen.errors import GenophenError
+    from genophen.training.trial import lay_out
 
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
-    _, phenotype = build_phenotype(resolved, plugins)
-    description = describe(resolved, phenotype)
+    trial = lay_out(resolved, plugins)
+    try:
+        trial.check_optimizer()
+    except GenophenError as error:  # the network can be counted all the same
+        say(f"Counted, but a run would be refused:\n{error}")
+    description = describe(trial)
     if as_json:
         print_json(description)
     else:
         print_description(description)
 
 
-def describe(config: Config, phenotype: Phenotype) -> dict[str, Any]:
+def describe(trial: Trial) -> dict[str, Any]:
     """Counts and expressed tensors, as `--json` prints them."""
+    config, phenotype = trial.config, trial.phenotype
     at_zero = set(phenotype.held_at_zero())
-    counts = asdict(phenotype.parameter_counts())
     return {
         "architecture": config.architecture.name,
         "genotype": config.genotype.name,
-        "parameters": {**counts, "searched": counts["total"]},
+        "optimizer": config.optimizer.name,
+        "parameters": trial.parameters(),
         "expressed": [
             {"name": target.name, "shape": list(target.shape), "held_at_zero": target.name in at_zero}
             for target in phenotype.targets.values()
@@ -76,6 +80,8 @@ def print_description(description: dict[str, Any]) -> None:
     for name in ("kernel", "embedding", "generator", "direct", "total"):
         note = f"  {notes[name]}" if name in notes else ""
         show(f"  {name:<10} {counts[name]:>10,}{note}")
+    if counts["searched"] != counts["total"]:
+        show(f"  {'searched':<10} {counts['searched']:>10,}  by {description['optimizer']}")
     for title, entries in (("expressed", written), ("direct", description["direct"])):
         show(f"{title}:")
         for entry in entries:

@@ -83,16 +83,18 @@ def _write_report(directory: Path, plugins: Plugins) -> Path:
 def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
     from genophen.cli.params import describe, print_description
     from genophen.storage.rundir import check_free
-    from genophen.training.experiment import try_out
+    from genophen.training.trial import lay_out
 
     if out is not None:
         check_free(out)
-    phenotype, data_was_read = try_out(config, plugins)
-    description = describe(config, phenotype)
+    trial = lay_out(config, plugins)
+    trial.check_network()
+    trial.check_optimizer()
+    description = describe(trial)
     if as_json:
         print_json({"config": config.to_toml(), **description})
         return
     show(config.to_toml())
     print_description(description)
-    unread = "" if data_was_read else "; the data was not read"
+    unread = "" if trial.data_was_read else "; the data was not read"
     show(f"\nNothing was trained or written{unread}.")

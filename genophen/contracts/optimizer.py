@@ -73,7 +73,8 @@ class Context:
         """The training images in order, normalised, without augmentation."""
         return self._of_images().in_order("train")
 
-    def _of_images(self) -> Classification:
+    def check_images(self) -> None:
+        """Raise a ConfigError where the task has no labelled images."""
         if not hasattr(self.task, "in_order"):
             raise ConfigError(
                 f"cannot use the optimizer {self.optimizer} for the task {self.task.name}",
@@ -81,6 +82,9 @@ class Context:
                 allowed="a task over a data set of images, such as classification",
                 next_step="other settings of the optimizer (`genophen plugins show`), or another optimizer",
             )
+
+    def _of_images(self) -> Classification:
+        self.check_images()
         return cast("Classification", self.task)
 
 
@@ -104,13 +108,24 @@ class Optimizer(ABC):
     needs_all_rounds: bool = False
     #: Why the run is to end now, with what `finish_round` puts into the phenotype; empty: it goes on.
     stop_reason: str = ""
-    #: How many numbers are searched, where those are not all trainable ones; set by `setup`.
+    #: How many numbers are searched, where those are not all trainable ones; set by `setup`, and by
+    #: `check` where it can be told without data.
     searched: int | None = None
     #: What `setup` put in the place of settings that were left open, by their names; printed and recorded.
     derived: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, options: AnyOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
+
+    def check(self, context: Context) -> None:  # noqa: B027
+        """Refuse what a run would refuse, and set `searched`, as far as both can be told without data.
+
+        Called for a dry run and to count parameters, on objects that are thrown away: the phenotype may be
+        changed. The task is not set up; it has `input_shape`, `num_outputs` and `example`.
+
+        Raises:
+            GenophenError: for settings that this phenotype or task cannot be improved with.
+        """
 
     @abstractmethod
     def setup(self, context: Context) -> None:

@@ -132,7 +132,7 @@ class Task(ABC):
         )
 
     def smooth_labels(self, share: float) -> None:
-        """Spread a share of the target over all classes from now on, in `loss`."""
+        """Spread a share of the target over all classes from now on, in `loss`. May come before `setup`."""
         raise ConfigError(
             f"cannot smooth the labels of the task {self.name}",
             found=f"label_smoothing = {share}",

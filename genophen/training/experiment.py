@@ -12,7 +12,7 @@ from genophen.contracts.options import shown
 from genophen.contracts.task import Scores, SplitName, Task
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
-from genophen.training.building import build, check_output, choose_memory_format, make_architecture
+from genophen.training.building import build, choose_memory_format, make_architecture
 from genophen.training.device import choose_device
 from genophen.training.preparing import Notify, prepare_task
 from genophen.training.seeds import seed_global_generators
@@ -80,22 +80,3 @@ def build_phenotype(
     elif architecture.is_open:
         prepare_task(config, plugins, architecture, torch.device("cpu"), lambda note: None)
     return architecture, build(config, plugins, architecture)
-
-
-def try_out(config: Config, plugins: Plugins) -> tuple[Phenotype, bool]:
-    """Build the phenotype and run it once, and say whether data was read for that: as little as will do.
-
-    Raises:
-        GenophenError: where a run would fail for another reason than its data.
-    """
-    choose_device(config.training.device)
-    architecture = make_architecture(config, plugins)
-    reads_data = architecture.is_open and config.dataset is not None
-    if architecture.is_open or config.dataset is None:
-        task, _ = prepare_task(config, plugins, architecture, torch.device("cpu"), lambda note: None)
-    else:
-        task = plugins.get("task", config.task.name).cls(config.task.options)
-        task.input_shape, task.num_outputs = architecture.shapes()
-    phenotype = build(config, plugins, architecture)
-    check_output(architecture, phenotype, config.architecture.name, task.example(2))
-    return phenotype, reads_data

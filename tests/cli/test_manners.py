@@ -279,3 +279,48 @@ def test_what_windows_editors_write_is_read(command, before: bytes, end: bytes) 
     output = command("params", "windows.toml")
     assert output.code == 0
     assert "kernel          4,244" in output.out
+
+
+def test_params_counts_what_the_optimizer_searches(command, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(write_toml(digits_tables()), encoding="utf-8")
+    evolved = command("params", config, "--optimizer", "cma-es")
+    assert "  total          12,894\n  searched        4,244  by cma-es\n" in evolved.out
+    embeddings = ("--set", "optimizer.cma-es.genes='embeddings'")
+    counts = json.loads(command("params", config, "--json", "--optimizer", "cma-es", *embeddings).out)
+    assert counts["parameters"]["searched"] == 4
+    every = ("--set", "optimizer.cma-es.genes='all'", "--set", "optimizer.cma-es.readout='ridge'")
+    counts = json.loads(command("params", config, "--json", "--optimizer", "cma-es", *every).out)
+    assert counts["parameters"]["searched"] == 12_894 - 7_850  # less the readout that is solved
+    assert "searched" not in command("params", config).out
+    refused = command("params", config, "--genotype", "cppn", "--optimizer", "cma-es", *embeddings)
+    assert refused.code == 0 and "cppn has no embeddings" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        (("--genotype", "cppn", "--optimizer", "cma-es", "optimizer.cma-es.genes='embeddings'"), "no embedd"),
+        (("optimizer.adam.warm_start='/nowhere'",), "there is no such folder"),
+        (("--optimizer", "snes", "optimizer.snes.warm_start='/nowhere'"), "there is no such folder"),
+        (("--optimizer", "cma-es", "optimizer.cma-es.separable=false"), "separable = false"),
+    ],
+)
+def test_what_a_run_refuses_for_its_optimizer_a_dry_run_refuses(
+    command, tmp_path: Path, settings: tuple[str, ...], found: str
+) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(write_toml(digits_tables()), encoding="utf-8")
+    options = [word for s in settings for word in (("--set", s) if "=" in s else (s,))]
+    dry = command("run", config, "--dry-run", *options)
+    assert (dry.code, dry.out) == (2, "") and found in dry.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_of_a_task_refuses_settings_for_labelled_images(command) -> None:
+    ridge = ("--set", "optimizer.cma-es.readout='ridge'")
+    dry = command("run", ROOT / "examples/double_pole.toml", "--dry-run", *ridge)
+    assert dry.code == 2 and "the task has none" in dry.err
+    smooth = ("--set", "optimizer.adam.label_smoothing=0.1")
+    dry = command("run", ROOT / "examples/unknown_delay.toml", "--dry-run", *smooth)
+    assert dry.code == 2 and "without classes" in dry.err

@@ -84,6 +84,12 @@ class GradientDescent(genophen.Optimizer):
     def make(self, parameters: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The torch optimizer over parameter groups."""
 
+    def check(self, context: genophen.Context) -> None:
+        if self.options.label_smoothing:
+            context.task.smooth_labels(self.options.label_smoothing)
+        if self.options.warm_start is not None:
+            genophen.load_weights(context.phenotype, Path(self.options.warm_start))
+
     def setup(self, context: genophen.Context) -> None:
         self._context = context
         self._parameters = [p for p in context.phenotype.parameters() if p.requires_grad]

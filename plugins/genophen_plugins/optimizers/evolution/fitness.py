@@ -139,18 +139,11 @@ class SolvedFitness(Fitness):
             )
         self._num_images = options.ridge_images or self.derived["ridge_images"]
         images, _ = context.train_images.take(torch.arange(2))
-        self._name = find_readout(context.phenotype, context.readout, images)
+        self._name = solvable_readout(context, images)
         readout = context.phenotype.network.get_submodule(self._name)
         assert isinstance(readout, nn.Linear)
         self._shape = (readout.in_features, readout.out_features)
-        self.solved = frozenset({f"network.{self._name}.weight", f"network.{self._name}.bias"})
-        if not self.solved <= {name for name, _ in context.phenotype.named_parameters()}:
-            raise genophen.ConfigError(
-                "cannot solve the readout in closed form",
-                found=f"the genotype writes {self._name}",
-                allowed="a readout among the direct parameters",
-                next_step="narrow the architecture's expressed(), or set readout = 'direct'",
-            )
+        self.solved = _parameters_of(self._name)
 
     def draw(self) -> LabelledImages:
         order = torch.randperm(len(self.context.train_images), generator=self.context.generator)
@@ -193,6 +186,40 @@ class SolvedFitness(Fitness):
         options, classes = self._options, self._shape[1]
         outputs = cross_validate(features, labels, classes, options.ridge_folds, options.ridge_lambda)
         return judge(outputs, labels, self.measure)
+
+
+def solvable_readout(context: genophen.Context, images: Tensor) -> str:
+    """The name of the layer that is solved, found on some images (N, C, H, W).
+
+    Raises:
+        ConfigError: where there is none, or one that the genotype writes.
+    """
+    name = find_readout(context.phenotype, context.readout, images)
+    if not _parameters_of(name) <= {name for name, _ in context.phenotype.named_parameters()}:
+        raise genophen.ConfigError(
+            "cannot solve the readout in closed form",
+            found=f"the genotype writes {name}",
+            allowed="a readout among the direct parameters",
+            next_step="narrow the architecture's expressed(), or set readout = 'direct'",
+        )
+    return name
+
+
+def _parameters_of(readout: str) -> frozenset[str]:
+    return frozenset({f"network.{readout}.weight", f"network.{readout}.bias"})
+
+
+def solved_without_data(context: genophen.Context, options: FitnessOptions) -> frozenset[str]:
+    """The parameters that `make_fitness` would solve, told before there is any data.
+
+    Raises:
+        ConfigError: where it would fail for another reason than the number of images.
+    """
+    if options.readout != "direct" or options.fitness != "auto":
+        context.check_images()
+    if options.readout == "direct":
+        return frozenset()
+    return _parameters_of(solvable_readout(context, context.task.example(2)))
 
 
 def make_fitness(context: genophen.Context, options: FitnessOptions) -> Fitness:

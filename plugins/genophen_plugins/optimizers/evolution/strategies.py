@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 import genophen
-from genophen_plugins.optimizers.evolution.fitness import make_fitness, make_population
+from genophen_plugins.optimizers.evolution.fitness import (
+    make_fitness,
+    make_population,
+    solved_without_data,
+)
 from genophen_plugins.optimizers.evolution.options import CMAESOptions, EvolutionOptions, PGPEOptions
 from genophen_plugins.optimizers.evolution.restarts import make_cmaes
 from genophen_plugins.optimizers.evolution.searchers import (
@@ -43,6 +47,14 @@ class Evolution(genophen.Optimizer):
             "start": {"optimizer": start, "training": {"rounds": 1}},
             "random": {"optimizer": {"name": "random-search", "random-search": shared}},
         }
+
+    def check(self, context: genophen.Context) -> None:
+        phenotype, solved = context.phenotype, solved_without_data(context, self.options)
+        genes = [name for name in phenotype.genes(self.options.genes) if name not in solved]
+        self.searched = sum(phenotype.get_parameter(name).numel() for name in genes)
+        if self.options.warm_start is not None:
+            genophen.load_weights(phenotype, Path(self.options.warm_start), solved)
+        self.make_searcher(self.searched, seed=0)
 
     def setup(self, context: genophen.Context) -> None:
         self._context = context

@@ -10,7 +10,7 @@ import torch
 import genophen
 from genophen_plugins.genotypes.cppn_graph import CPPNGraph
 from genophen_plugins.genotypes.node_graph import Individual
-from genophen_plugins.optimizers.evolution.fitness import make_fitness
+from genophen_plugins.optimizers.evolution.fitness import make_fitness, solved_without_data
 from genophen_plugins.optimizers.evolution.strategies import finite_for_ranking
 from genophen_plugins.optimizers.neat.graphs import GraphPopulation
 from genophen_plugins.optimizers.neat.search import NEATSearch, import_neat
@@ -26,6 +26,13 @@ class NEAT(genophen.Optimizer):
     works_on = CPPNGraph
     options: NEATOptions
 
+    def check(self, context: genophen.Context) -> None:
+        import_neat()
+        solved = solved_without_data(context, self.options)
+        if self.options.warm_start is not None:
+            genophen.load_weights(context.phenotype, Path(self.options.warm_start), solved)
+        self.searched = _numbers(context.phenotype.genotype)
+
     def setup(self, context: genophen.Context) -> None:
         import_neat()  # where it is absent, an error before any work
         assert isinstance(context.phenotype.genotype, CPPNGraph)
@@ -37,6 +44,7 @@ class NEAT(genophen.Optimizer):
         self._seed = int(torch.randint(2**31, (), generator=context.generator))
         self._search: NEATSearch | None = None
         self._best, self._non_finite = -torch.inf, 0
+        self.searched = _numbers(self._genotype)
 
     def step(self) -> genophen.Metrics:
         search = self._started()
@@ -63,6 +71,7 @@ class NEAT(genophen.Optimizer):
 
     def finish_round(self) -> None:
         self._genotype.become(self._started().best)
+        self.searched = _numbers(self._genotype)
         self._fitness.finish(self._phenotype)
 
     def state_dict(self) -> dict[str, Any]:
@@ -92,3 +101,8 @@ class NEAT(genophen.Optimizer):
 @genophen.hookimpl
 def register_optimizers(register):  # type: ignore[no-untyped-def]
     register(NEAT)
+
+
+def _numbers(graph: genophen.Genotype) -> int:
+    """Weights and biases of the graph, which is all that the search varies beside its structure."""
+    return sum(parameter.numel() for parameter in graph.parameters())
