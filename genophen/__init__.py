@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from genophen.control.controllers import run_networks
     from genophen.control.episodes import Episodes
     from genophen.control.episodic import EpisodeOptions, EpisodicTask, SimulatedTask
-    from genophen.control.world import Arithmetic, Values, World, product
+    from genophen.control.world import Arithmetic, Values, World, added, product
     from genophen.data.batches import TrainBatches
     from genophen.errors import (
         ConfigError,
@@ -99,6 +99,7 @@ _MODULE_OF = {
     "Values": "control.world",
     "World": "control.world",
     "Written": "contracts.dynamic",
+    "added": "control.world",
     "compile": "api",
     "compile_phenotype": "phenotype.compiling",
     "detached": "phenotype.through_time",
@@ -169,6 +170,7 @@ __all__ = [
     "World",
     "Written",
     "__version__",
+    "added",
     "compile",
     "compile_phenotype",
     "detached",

@@ -4,7 +4,9 @@ A network may say more about itself than a module does, for speed (both are as i
 
 - `respond(weights, x, state, ops)`, a static method: outputs (P, E, A) and the next state of networks with
   weights (P, *shape) by name on inputs (P, E, F), in arrays or in tensors;
-- `in_numbers(weights)`: a function of a tuple of F floats and a state, of one network with weights (*shape).
+- `in_numbers(weights, ops)`: a function of a tuple of F numbers and a state (None at first) that gives A
+  numbers and the next state, of one network with weights in nested lists. Its products are sums one after the
+  other (`genophen.added`), its functions those of `ops`: it is also called on symbols, to be compiled.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import torch
 from torch import Tensor
 
 from genophen.control.batch import Controllers, run_together
-from genophen.control.episodes import Episodes, run_in_numbers
+from genophen.control.compiled import run_few
+from genophen.control.episodes import Episodes
 from genophen.control.world import ARRAYS, Arithmetic, Value, World
 from genophen.population.networks import Networks
 
@@ -67,9 +70,7 @@ def run_networks(world: World, networks: Networks, starts: Tensor, horizon: int)
     weights = {name: stack.double() for name, stack in networks.weights().items()}
     with networks.samples.paused():
         if networks.count * len(starts) <= FEW and hasattr(network, "in_numbers"):
-            alone = [{name: stack[p] for name, stack in weights.items()} for p in range(networks.count)]
-            controllers = [network.in_numbers(each) for each in alone]
-            episodes = run_in_numbers(world, controllers, starts, horizon)
+            episodes = run_few(world, network, weights, starts, horizon)
         elif hasattr(network, "respond"):
             own = {
                 name: stack.numpy() if starts.device.type == "cpu" else stack

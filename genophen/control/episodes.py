@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genophen.control.world import NUMBERS, World
+from genophen.control.world import NUMBERS, World, added
 
 #: What one controller does, in plain numbers: observations, memory -> actions, memory. It begins with None.
 PlainController = Callable[[tuple[float, ...], Any], tuple[Sequence[float], Any]]
@@ -39,7 +39,7 @@ def run_in_numbers(
 ) -> Episodes:
     """Each pair of a controller and a start (E, S) by itself, in Python's floats: faster for few pairs.
 
-    Equal to `run_in_tensors` but for the last digits of the functions in `ops`, and of sums.
+    Equal to `run_together` but for the last digits of the functions in `ops`, and of sums.
     """
     rows = [_episode(world, each, start, horizon) for each in controllers for start in starts.tolist()]
     kinds = (torch.int64, torch.bool, torch.float64, torch.float64)
@@ -62,7 +62,7 @@ def _episode(
         before, state = state, world.advance(state, tuple(action), NUMBERS)
         returned += world.reward(before, tuple(action), state, NUMBERS)
         if not world.alive(state, NUMBERS):
-            return step + 1, True, returned, sum(recent)
+            return step + 1, True, returned, added(recent)
         if recent:
             recent[step % world.window] = world.signal(state, NUMBERS)
-    return horizon, False, returned, sum(recent)
+    return horizon, False, returned, added(recent)

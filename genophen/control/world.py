@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, ClassVar
 
 import numpy as np
@@ -79,6 +81,11 @@ def product(weight: Value, x: Value) -> Value:
     for i in range(1, x.shape[-1]):
         total = total + weight[:, None, :, i] * x[..., i, None]
     return total
+
+
+def added(values: Iterable[Value]) -> Value:
+    """Their sum, one after the other; Python's `sum` has compensated for rounding since 3.12."""
+    return reduce(add, values, 0.0)
 
 
 class World(ABC):

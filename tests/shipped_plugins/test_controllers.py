@@ -11,7 +11,7 @@ from genophen_plugins.architectures.elman import Elman
 from genophen_plugins.architectures.mlp import MLP
 
 import genophen
-from genophen.control.world import ARRAYS, TENSORS
+from genophen.control.world import ARRAYS, NUMBERS, TENSORS
 
 P, E, STEPS = 5, 4, 6
 
@@ -65,7 +65,10 @@ def test_all_ways_give_what_forward_gives(network: Any) -> None:
         assert torch.allclose(found, expected[step], rtol=1e-12, atol=1e-14)
         found, memory = network.respond(arrays, x[step].numpy(), memory, ARRAYS)
         assert np.allclose(found, expected[step].numpy(), rtol=1e-12, atol=1e-14)
-    act, memory = network.in_numbers({name: stack[2] for name, stack in weights.items()}), None
+    act, memory = (
+        network.in_numbers({name: stack[2].tolist() for name, stack in weights.items()}, NUMBERS),
+        None,
+    )
     for step in range(STEPS):
         actions, memory = act(tuple(x[step, 2, 1].tolist()), memory)
         assert actions == pytest.approx(expected[step, 2, 1].tolist(), rel=1e-12)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from operator import mul
 from typing import Any, ClassVar
@@ -40,19 +39,19 @@ class ElmanNetwork(nn.Module):
         state = ops.tanh(before)  # (P, E, hidden)
         return genophen.product(weights["output.weight"], state) + _row(weights, "output.bias"), state
 
-    def in_numbers(self, weights: Mapping[str, Tensor]) -> Callable[..., Any]:
-        """The same with these weights in Python's floats, for episodes that are run one by one."""
-        rows = {name: weight.double().tolist() for name, weight in weights.items()}
-        hidden, outputs = len(rows["recurrent.weight"]), len(rows["output.weight"])
-        inner = [[*a, *b] for a, b in zip(rows["input.weight"], rows["recurrent.weight"], strict=True)]
-        layer = list(zip(inner, rows.get("input.bias", [0.0] * hidden), strict=True))
-        last = list(zip(rows["output.weight"], rows.get("output.bias", [0.0] * outputs), strict=True))
-        zeros, tanh = [0.0] * hidden, math.tanh
+    @staticmethod
+    def in_numbers(weights: Mapping[str, Any], ops: genophen.Arithmetic) -> Callable[..., Any]:
+        """The same of one network, in numbers."""
+        hidden, outputs = len(weights["recurrent.weight"]), len(weights["output.weight"])
+        inner = [[*a, *b] for a, b in zip(weights["input.weight"], weights["recurrent.weight"], strict=True)]
+        layer = list(zip(inner, weights.get("input.bias", [0.0] * hidden), strict=True))
+        last = list(zip(weights["output.weight"], weights.get("output.bias", [0.0] * outputs), strict=True))
+        zeros, tanh, added = [0.0] * hidden, ops.tanh, genophen.added
 
-        def act(x: tuple[float, ...], state: list[float] | None) -> tuple[list[float], list[float]]:
+        def act(x: tuple[Any, ...], state: list[Any] | None) -> tuple[list[Any], list[Any]]:
             seen = (*x, *(state or zeros))
-            state = [tanh(sum(map(mul, row, seen)) + bias) for row, bias in layer]
-            return [sum(map(mul, row, state)) + bias for row, bias in last], state
+            state = [tanh(added(map(mul, row, seen)) + bias) for row, bias in layer]
+            return [added(map(mul, row, state)) + bias for row, bias in last], state
 
         return act
 

@@ -41,20 +41,20 @@ class Perceptron(nn.Module):
             x = ops.tanh(x) if i < last else x
         return x, None
 
-    def in_numbers(self, weights: Mapping[str, Tensor]) -> Callable[..., Any]:
-        """The same with these weights in Python's floats, for episodes that are run one by one."""
+    @staticmethod
+    def in_numbers(weights: Mapping[str, Any], ops: genophen.Arithmetic) -> Callable[..., Any]:
+        """The same of one network, in numbers."""
         *hidden, last = [
-            list(
-                zip(weights[f"layers.{i}.weight"].tolist(), weights[f"layers.{i}.bias"].tolist(), strict=True)
-            )
-            for i in range(len(self.layers))
+            list(zip(weights[f"layers.{i}.weight"], weights[f"layers.{i}.bias"], strict=True))
+            for i in range(len(weights) // 2)
         ]
+        tanh, added = ops.tanh, genophen.added
 
-        def act(x: tuple[float, ...], state: None) -> tuple[list[float], None]:
+        def act(x: tuple[Any, ...], state: None) -> tuple[list[Any], None]:
             values: Any = x
             for rows in hidden:
-                values = [math.tanh(sum(map(mul, row, values)) + bias) for row, bias in rows]
-            return [sum(map(mul, row, values)) + bias for row, bias in last], None
+                values = [tanh(added(map(mul, row, values)) + bias) for row, bias in rows]
+            return [added(map(mul, row, values)) + bias for row, bias in last], None
 
         return act
 
