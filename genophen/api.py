@@ -43,7 +43,7 @@ def compile(
     What is written starts at random, or, with `base="initial"`, as the network's own weights; `genophen.fit`
     brings it near them. Biases keep the network's values and are trained as before, unless `conv_bias` is
     given or the genotype writes them. `phenotype.summary()` says what is written; a warning, where the
-    genotype has more numbers than it writes.
+    genotype has more numbers than it writes, or none of them gets a gradient.
 
     Args:
         network: any module; it is copied, not changed.
@@ -82,8 +82,8 @@ def compile(
         input_shape=input_shape,
         keep_biases="conv_bias" not in options,
     )
-    if excess := phenotype.excess():
-        warnings.warn(excess, stacklevel=2)
+    for warning in filter(None, (phenotype.excess(), phenotype.detached())):
+        warnings.warn(warning, stacklevel=2)
     return phenotype
 
 

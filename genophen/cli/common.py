@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from genophen.contracts.reporter import Reporter
     from genophen.plugins.registry import Plugins
     from genophen.storage.guard import GuardedPath
+    from genophen.storage.rundir import RunDirectory
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -116,11 +117,11 @@ def read_config(
     return tables
 
 
-def load_all_plugins(files: tuple[Path, ...]) -> Plugins:
-    """Every plugin, with one line on stderr for each that failed or misbehaved."""
+def load_all_plugins(files: tuple[Path, ...], *, keep_going: bool = False) -> Plugins:
+    """Every plugin, with one line on stderr for each that failed or misbehaved (see `load_plugins`)."""
     from genophen.plugins.loading import load_plugins
 
-    plugins = load_plugins(files)
+    plugins = load_plugins(files, keep_going=keep_going)
     for line in (*map(str, plugins.failures), *plugins.notes):
         say(line)
     return plugins
@@ -141,6 +142,19 @@ def resolve(
     for note in config.notes:
         say(note)
     return config, plugins
+
+
+def resolve_run(
+    run: RunDirectory,
+    assignments: tuple[str, ...],
+    shorthands: Mapping[str, Any],
+    plugin_files: tuple[Path, ...],
+) -> tuple[Config, Plugins]:
+    """The same of a run directory's config: errors name the plugin files that the run used."""
+    from genophen.config.recorded import plugin_files_named
+
+    with plugin_files_named(run):
+        return resolve(run.config, assignments, shorthands, plugin_files)
 
 
 def reporters(plugins: Plugins, names: tuple[str, ...], quiet: bool) -> list[Reporter]:

@@ -89,8 +89,7 @@ def _print(checks: dict[str, Any]) -> None:
     for title in ("packages", "machine", "data"):
         show(f"{title}:")
         for name, value in checks[title].items():
-            shown = {None: "not installed", True: "there", False: "not there"}.get(value, value)
-            show(f"  {name:<14} {shown}")
+            show(f"  {name:<14} {_in_words(value)}")
     show(f"free disk: {checks['free_disk_gib']} GiB")
     show("plugins:")
     for kind, names in checks["plugins"].items():
@@ -102,3 +101,9 @@ def _print(checks: dict[str, Any]) -> None:
             show(f"  - {problem}")
     else:
         show("no problems found")
+
+
+def _in_words(value: object) -> object:
+    if isinstance(value, bool):  # by its type: the number 1 equals True
+        return "there" if value else "not there"
+    return "not installed" if value is None else value

@@ -13,7 +13,7 @@ from genophen.cli.common import (
     json_option,
     plugin_options,
     print_json,
-    resolve,
+    resolve_run,
     say,
     show,
 )
@@ -54,7 +54,7 @@ def evaluate(
     from genophen.training.trained import best_experiment, data_difference
 
     run = RunDirectory.open(directory)
-    config, plugins = resolve(run.config, (), {"device": device, "data_dir": data_dir}, plugin_files)
+    config, plugins = resolve_run(run, (), {"device": device, "data_dir": data_dir}, plugin_files)
     experiment, best_round = best_experiment(run, config, plugins, say)
     task = experiment.task
     if difference := data_difference(run, task.digest()):

@@ -11,7 +11,7 @@ from genophen.cli.common import (
     json_option,
     plugin_options,
     print_json,
-    resolve,
+    resolve_run,
     say,
     show,
 )
@@ -56,7 +56,7 @@ def export(
     from genophen.storage.rundir import RunDirectory
 
     run = RunDirectory.open(directory)
-    config, plugins = resolve(run.config, (), {"data_dir": data_dir}, plugin_files)
+    config, plugins = resolve_run(run, (), {"data_dir": data_dir}, plugin_files)
     exported = export_run(run, config, plugins, format_name, out, say)
     if as_json:
         print_json(

@@ -54,7 +54,7 @@ def check_command(
     from genophen.errors import PluginError
     from genophen.testing import examine
 
-    plugins = load_all_plugins(plugin_files).named(name, "check")
+    plugins = load_all_plugins(plugin_files, keep_going=True).named(name, "check")
     folder = default_data_dir() if data_dir is None else data_dir
     with redirect_stdout(sys.stderr):  # what a plugin prints
         checked = [

@@ -14,7 +14,7 @@ from genophen.cli.common import (
     plugin_options,
     reporter_options,
     reporters,
-    resolve,
+    resolve_run,
     say,
 )
 from genophen.cli.completion import run_directories
@@ -58,7 +58,7 @@ def resume(
     run = RunDirectory.open(directory)
     assignments = () if rounds is None else (f"training.rounds={rounds}",)
     shorthands = {"device": device, "data_dir": data_dir}
-    config, plugins = resolve(run.config, assignments, shorthands, plugin_files)
+    config, plugins = resolve_run(run, assignments, shorthands, plugin_files)
     chosen = reporters(plugins, reporter_names, quiet)
     result = resume_run(run, config, plugins, ResumeOptions(checkpoint, force), chosen, say)
     return conclude(result, directory, as_json, plugin_files)

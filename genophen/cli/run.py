@@ -90,6 +90,8 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     trial = lay_out(config, plugins)
     trial.check_network()
     trial.check_optimizer()
+    if excess := trial.phenotype.excess():
+        say(excess)
     description = describe(trial)
     if as_json:
         print_json({"config": config.to_toml(), **description})

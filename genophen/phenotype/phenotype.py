@@ -23,7 +23,7 @@ from genophen.phenotype.slots import WeightSlots, make_parameters
 from genophen.phenotype.summary import Summary
 from genophen.phenotype.targets import aliases
 from genophen.phenotype.through_time import scan
-from genophen.phenotype.written import check_written, held_at_zero
+from genophen.phenotype.written import check_written, detached, held_at_zero
 
 #: What `Phenotype.genes` knows.
 SCOPES = ("embeddings", "generator", "genotype", "all")
@@ -220,6 +220,10 @@ class Phenotype(nn.Module):
     def excess(self) -> str:
         """In words, that the genotype has more numbers than it writes; empty where it has not."""
         return self._summary().excess
+
+    def detached(self) -> str:
+        """In words, that no gradient reaches the genotype; empty where one does."""
+        return detached(self.genotype)
 
     def _summary(self) -> Summary:
         counts = self.parameter_counts()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.contracts.genotype import Genotype, Target
 from genophen.errors import PluginError, listed
 
@@ -48,3 +49,21 @@ def held_at_zero(genotype: Genotype, targets: Mapping[str, Target]) -> list[str]
         written = genotype.express()
     biases = [name for name, target in targets.items() if target.is_bias and name in written]
     return [n for n in biases if not written[n].requires_grad and not written[n].count_nonzero()]
+
+
+def detached(genotype: Genotype) -> str:
+    """In words, that no gradient reaches a genotype from what it writes; empty where one does, or cannot.
+
+    A dynamic genotype is not asked: it writes as the network runs.
+    """
+    parameters = [parameter for parameter in genotype.parameters() if parameter.requires_grad]
+    if not parameters or isinstance(genotype, DynamicGenotype):
+        return ""
+    with torch.enable_grad():
+        written = genotype.express()
+    if any(tensor.requires_grad for tensor in written.values()):
+        return ""
+    return (
+        f"{genotype.name} writes tensors that are detached from all of its parameters, so that gradients do "
+        "not train it"
+    )

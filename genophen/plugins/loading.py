@@ -31,15 +31,16 @@ from genophen.plugins.registry import Failure, Plugins, Source
 from genophen.storage.files import read_file
 
 
-def load_plugins(files: Sequence[Path] = ()) -> Plugins:
+def load_plugins(files: Sequence[Path] = (), *, keep_going: bool = False) -> Plugins:
     """Load the installed plugins (entry-point group `genophen`) and the single files named.
 
     `GENOPHEN_LOAD_PLUGINS`, a comma-separated list of entry-point names, selects the installed ones; empty
-    means none. An installed plugin that fails is recorded in `failures`.
+    means none. An installed plugin that fails is recorded in `failures`; one of a file's, too, with
+    `keep_going`, so that what is sound in it can be looked at.
 
     Raises:
-        PluginError: for a file that cannot be loaded, since it was asked for by name; and for any failure
-            where `GENOPHEN_STRICT_PLUGINS=1`.
+        PluginError: for a file with anything in it that cannot be loaded, since it was asked for by name; and
+            for any failure where `GENOPHEN_STRICT_PLUGINS=1`.
     """
     manager = pluggy.PluginManager("genophen")
     manager.add_hookspecs(hookspecs)
@@ -55,8 +56,9 @@ def load_plugins(files: Sequence[Path] = ()) -> Plugins:
         before = len(plugins.failures)
         source = _file_source(file)
         _load_one(manager, plugins, source, lambda file=file: _import_file(file))  # type: ignore[misc]
-        if len(plugins.failures) > before:
-            raise PluginError(f"cannot load the plugin {file}", found=plugins.failures[-1].cause)
+        causes = [failure.cause for failure in plugins.failures[before:]]
+        if causes and not keep_going:
+            raise PluginError(f"cannot load the plugin {file}", found="; ".join(causes))
     return plugins
 
 
@@ -116,17 +118,20 @@ def _load_one(
 ) -> None:
     """Import one plugin and let it register its classes; any failure is recorded, none is raised."""
     changes: list[str] = []
+    causes: list[str] = []
+    problems: list[tuple[str, object, str]] = []
     try:
         with contained(changes):
             plugin = load()
-            _check_hooks(manager, plugin)
+            causes += _hook_problems(manager, plugin)
             manager.register(plugin)
-            problems = [(kind, cls, contract_problem(kind, cls)) for kind, cls in _collect(manager, plugin)]
+            for kind, cls in _collect(manager, plugin, causes):
+                problems.append((kind, cls, contract_problem(kind, cls)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may even call sys.exit() as it is imported
-        plugins.failures.append(Failure(source, cause_of_loading(error)))
-        problems = []
+        causes.append(cause_of_loading(error))
+    plugins.failures += [Failure(source, one_line(cause)) for cause in causes]
     if changes:
         changed = ", ".join(changes)
         plugins.notes.append(f"plugin {source} changed {changed} as it was loaded: put back as before")
@@ -137,27 +142,40 @@ def _load_one(
             plugins.add(kind, cls, source)
 
 
-def _check_hooks(manager: pluggy.PluginManager, plugin: object) -> None:
-    """Raise where the plugin implements a hook that does not exist, which pluggy would pass over."""
+def _hook_problems(manager: pluggy.PluginManager, plugin: object) -> list[str]:
+    """What is wrong with a plugin's hooks, most of which pluggy would pass over or stop at."""
     known = {hook for hook, _ in KINDS.values()}
     implemented = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    if not implemented:
+        return [f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})"]
+    problems = []
     for name in implemented:
         if name not in known:
-            raise TypeError(f"there is no hook {name!r}; {nearest(name, known) or 'hooks: ' + listed(known)}")
+            hint = nearest(name, known) or "hooks: " + listed(known)
+            problems.append(f"there is no hook {name!r}; {hint}")
+            continue
         taken = list(inspect.signature(getattr(plugin, name)).parameters)
         if taken not in ([], ["register"]):
-            raise TypeError(f"its {name} takes {', '.join(taken)}: write def {name}(register)")
-    if not implemented:
-        raise TypeError(f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})")
+            problems.append(f"its {name} takes {', '.join(taken)}: write def {name}(register)")
+    return problems
 
 
-def _collect(manager: pluggy.PluginManager, plugin: object) -> Iterable[tuple[str, object]]:
-    """The (kind, class) pairs that one plugin's own hook implementations register."""
+def _collect(
+    manager: pluggy.PluginManager, plugin: object, causes: list[str]
+) -> Iterable[tuple[str, object]]:
+    """The (kind, class) pairs that a plugin's hooks register; what goes wrong in a hook goes to `causes`."""
     for kind, (hook, _) in KINDS.items():
         for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if implementation.plugin is plugin:
-                if "register" not in implementation.argnames or implementation.hookwrapper:
-                    raise TypeError(f"its {hook} registers nothing: write def {hook}(register)")
-                classes: list[object] = []
+            if implementation.plugin is not plugin:
+                continue
+            if "register" not in implementation.argnames or implementation.hookwrapper:
+                causes.append(f"its {hook} registers nothing: write def {hook}(register)")
+                continue
+            classes: list[object] = []
+            try:
                 implementation.function(*(classes.append for _ in implementation.argnames))
-                yield from ((kind, cls) for cls in classes)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                causes.append(cause_of_loading(error))
+            yield from ((kind, cls) for cls in classes)

@@ -13,7 +13,7 @@ from genophen.compare.finished import FinishedRun, read_run, why_without_result
 from genophen.compare.grouping import GenotypeTitle, holds_sweep, sorted_into_groups
 from genophen.config.config import DEFAULT_NAMES, PluginLookup
 from genophen.contracts.measure import ACCURACY, Measure
-from genophen.errors import DamagedError, GenophenError, one_line
+from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
 from genophen.storage.guard import GuardedPath
 from genophen.storage.reading import read_record, read_rows
 from genophen.storage.records import Environment, MetricsRow, Result
@@ -43,6 +43,8 @@ class ReportRun:
     #: The sweep and the row that it belongs to; a run that was given by itself has none.
     sweep: Path | None = None
     row: Row | None = None
+    #: Why it cannot be read, where its status is `unreadable`.
+    error: GenophenError | None = None
 
     @property
     def ranked(self) -> bool:
@@ -146,7 +148,8 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
     """
     runs: dict[Path, ReportRun] = {}
     damaged: dict[Path, str] = {}
-    titles, errors = [], []
+    titles: list[str] = []
+    errors: list[GenophenError] = []
     for directory in directories:
         try:
             title, found = _read_folder(directory, plugins)
@@ -155,12 +158,13 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
             errors.append(error)
             continue
         titles.append(title)
+        errors += [run.error for run in found if run.error is not None]
         damaged |= {run.directory: run.note for run in found if run.status == "unreadable"}
         for run in found:
             if run.status != "unreadable":
                 runs.setdefault(run.directory.resolve(), run)
     if not runs:
-        raise errors[0] if errors else _nothing(damaged)
+        raise errors[0] if len(errors) == 1 else _nothing(damaged, errors)
     measure = next((run.measure for run in runs.values() if run.measure is not None), ACCURACY)
     for place, run in [*runs.items()]:
         if run.measure not in (None, measure):
@@ -173,14 +177,14 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
     return Collection(title, measure, groups, list(damaged.items()), running)
 
 
-def _nothing(damaged: Mapping[Path, str]) -> DamagedError:
+def _nothing(damaged: Mapping[Path, str], errors: Sequence[GenophenError]) -> GenophenError:
     folder, reason = next(iter(damaged.items()))
     more = f"; and {len(damaged) - 1} more" if len(damaged) > 1 else ""
-    return DamagedError(
-        "cannot write a report: no run can be read",
-        found=f"{folder}: {reason}{more}",
-        next_step="restore the files from a copy, or give the folders of other runs",
-    )
+    attempted, found = "cannot write a report: no run can be read", f"{folder}: {reason}{more}"
+    if errors and not any(isinstance(error, DamagedError) for error in errors):
+        return ConfigError(attempted, found=found, next_step="mend what is named, or give other runs")
+    next_step = "restore the files from a copy, or give the folders of other runs"
+    return DamagedError(attempted, found=found, next_step=next_step)
 
 
 def _read_folder(directory: Path, plugins: PluginLookup) -> tuple[str, list[ReportRun]]:
@@ -220,7 +224,7 @@ def _tried(directory: Path, seed: int | None, plugins: PluginLookup) -> ReportRu
     try:
         return _read(directory, plugins)
     except GenophenError as error:
-        return ReportRun(directory, seed, "unreadable", reason_of(error))
+        return ReportRun(directory, seed, "unreadable", reason_of(error), error=error)
     except (OSError, UnicodeDecodeError) as error:
         return ReportRun(directory, seed, "unreadable", one_line(str(error)))
 

@@ -72,6 +72,21 @@ def _check_state(phenotype: Phenotype) -> None:
             )
 
 
+def check_gradients(config: Config, plugins: Plugins, phenotype: Phenotype) -> None:
+    """Raise a PluginError where the optimizer takes gradients that do not reach the genotype."""
+    needs = plugins.get("optimizer", config.optimizer.name).cls.needs_gradients
+    with plugins.blame("genotype", config.genotype.name):
+        problem = phenotype.detached() if needs else ""
+    if problem:
+        raise PluginError(
+            f"cannot train the genotype {config.genotype.name} with {config.optimizer.name}",
+            found=problem,
+            allowed="tensors computed from its nn.Parameters, without detach(), .data or torch.no_grad()",
+            next_step=f"`genophen plugins check {config.genotype.name}` says more; an optimizer that needs "
+            "no gradients, such as cma-es, can search it as it is",
+        )
+
+
 def choose_memory_format(
     config: Config, architecture: Architecture, phenotype: Phenotype, example: Tensor
 ) -> torch.memory_format:

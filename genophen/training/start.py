@@ -13,6 +13,7 @@ from genophen.contracts.reporter import Reporter
 from genophen.plugins.registry import Plugins
 from genophen.storage.environment import git_commit, machine, package_versions
 from genophen.storage.rundir import RunDirectory
+from genophen.training.building import check_gradients
 from genophen.training.experiment import Experiment, assemble
 from genophen.training.loop import Loop
 from genophen.training.preparing import Notify
@@ -69,6 +70,9 @@ def train_from_start(
 ) -> dict[str, Any]:
     """Assemble what the config of a locked run directory describes, and train it from the first step on."""
     experiment = assemble(config, plugins, notify)
+    check_gradients(config, plugins, experiment.phenotype)
+    if excess := experiment.phenotype.excess():
+        notify(excess)
     loop = Loop(experiment, run, reporters)
     for key, value in loop.derived().items():
         notify(f"{key} = {json.dumps(value)}, as it was left open")

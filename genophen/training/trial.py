@@ -12,7 +12,7 @@ from genophen.contracts.optimizer import Context
 from genophen.contracts.task import Task
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
-from genophen.training.building import build, check_output, make_architecture
+from genophen.training.building import build, check_gradients, check_output, make_architecture
 from genophen.training.device import choose_device
 from genophen.training.preparing import check_fit, prepare_task
 from genophen.training.seeds import derive_seed
@@ -61,12 +61,13 @@ class Trial:
                 self.searched = optimizer.searched
 
     def check_network(self) -> None:
-        """Refuse a device that is not there, and a network that cannot run.
+        """Refuse a device that is not there, and a network that cannot run or be trained.
 
         Raises:
             GenophenError: with what was found.
         """
         choose_device(self.config.training.device)
+        check_gradients(self.config, self.plugins, self.phenotype)
         name = self.config.architecture.name
         check_output(self.architecture, self.phenotype, name, self.task.example(2))
 

@@ -15,6 +15,7 @@ import genophen
 from genophen.cli import main
 from genophen.cli.common import conclude
 from genophen.cli.completion import _changed
+from genophen.cli.doctor import _in_words
 from genophen.cli.examples import shipped_examples
 from genophen.config.toml import write_toml
 from genophen.plugins.loading import load_plugins
@@ -294,7 +295,8 @@ def test_params_counts_what_the_optimizer_searches(command, tmp_path: Path) -> N
     assert counts["parameters"]["searched"] == 12_894 - 7_850  # less the readout that is solved
     assert "searched" not in command("params", config).out
     refused = command("params", config, "--genotype", "cppn", "--optimizer", "cma-es", *embeddings)
-    assert refused.code == 0 and "cppn has no embeddings" in refused.err
+    assert refused.code == 0
+    assert "cppn has no embeddings" in refused.err
 
 
 @pytest.mark.parametrize(
@@ -313,14 +315,153 @@ def test_what_a_run_refuses_for_its_optimizer_a_dry_run_refuses(
     config.write_text(write_toml(digits_tables()), encoding="utf-8")
     options = [word for s in settings for word in (("--set", s) if "=" in s else (s,))]
     dry = command("run", config, "--dry-run", *options)
-    assert (dry.code, dry.out) == (2, "") and found in dry.err
+    assert (dry.code, dry.out) == (2, "")
+    assert found in dry.err
     assert not (tmp_path / "runs").exists()
 
 
 def test_a_dry_run_of_a_task_refuses_settings_for_labelled_images(command) -> None:
     ridge = ("--set", "optimizer.cma-es.readout='ridge'")
     dry = command("run", ROOT / "examples/double_pole.toml", "--dry-run", *ridge)
-    assert dry.code == 2 and "the task has none" in dry.err
+    assert dry.code == 2
+    assert "the task has none" in dry.err
     smooth = ("--set", "optimizer.adam.label_smoothing=0.1")
     dry = command("run", ROOT / "examples/unknown_delay.toml", "--dry-run", *smooth)
-    assert dry.code == 2 and "without classes" in dry.err
+    assert dry.code == 2
+    assert "without classes" in dry.err
+
+
+def test_doctor_tells_one_thread_from_something_that_is_there() -> None:
+    assert [_in_words(value) for value in (1, True, False, None, "cpu")] == [
+        1,
+        "there",
+        "not there",
+        "not installed",
+        "cpu",
+    ]
+
+
+TINY = """
+import genophen
+from torch import nn
+
+
+class Tiny(genophen.Architecture):
+    name = "tiny"
+    description = "one convolution"
+    input_shape = (1, 28, 28)
+    num_outputs = 10
+
+    def build(self):
+        return nn.Sequential(nn.Conv2d(1, 4, 3, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(324, 10))
+
+    def expressed(self):
+        return ["0.weight"]
+
+
+@genophen.hookimpl
+def register_architectures(register):
+    register(Tiny)
+"""
+
+
+def test_a_run_remembers_the_plugin_file_that_it_used(command, tmp_path: Path) -> None:
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(TINY, encoding="utf-8")
+    run = tmp_path / "run"
+    tables = digits_tables(rounds=1) | {"architecture": {"name": "tiny"}}
+    genophen.run(tables, out=run, plugin_files=[plugin])
+    commands = (("report",), ("resume",), ("evaluate",), ("compare",), ("export", "--format", "torch"))
+    for name, *options in commands:
+        refused = command(name, run, *options)
+        assert (refused.code, refused.out) == (2, ""), name
+        assert f"the run had it from this file: --plugin {plugin}\n" in refused.err, name
+    assert command("evaluate", run, "--plugin", plugin).code == 0
+    plugin.write_text(TINY + "# changed\n", encoding="utf-8")
+    assert "which has changed since" in command("report", run).err
+    plugin.unlink()
+    gone = command("report", run)
+    assert "which is not there now: --plugin FILE.py" in gone.err
+    assert "from a copy" not in gone.err
+
+
+def test_a_run_of_a_plugin_that_is_not_there_is_left_out_of_a_report_with_its_file(
+    command, tmp_path: Path
+) -> None:
+    plugin = tmp_path / "tiny.py"
+    plugin.write_text(TINY, encoding="utf-8")
+    tables = digits_tables(rounds=1)
+    tiny = tables | {"architecture": {"name": "tiny"}}
+    genophen.run(tiny, out=tmp_path / "tiny", plugin_files=[plugin])
+    genophen.run(tables, out=tmp_path / "shipped")
+    output = command("report", tmp_path / "tiny", tmp_path / "shipped", "--no-images")
+    assert output.code == 0
+    assert f"--plugin {plugin}" in output.err
+
+
+DETACHED = """
+import genophen
+from torch import nn
+
+
+class Detached(genophen.Genotype):
+    name = "detached"
+    description = "writes what no gradient reaches"
+
+    def __init__(self, options, targets, generator):
+        super().__init__()
+        (self._target,) = [target for target in targets.values() if not target.is_bias]
+        self.weight = nn.Parameter(self._target.initial.clone())
+
+    def express(self):
+        return {self._target.name: self.weight.detach() * 1}
+
+    def genes(self, scope):
+        return ["weight"]
+
+
+@genophen.hookimpl
+def register_genotypes(register):
+    register(Detached)
+"""
+
+
+def test_a_genotype_that_no_gradient_reaches_is_not_trained_at_chance(command, tmp_path: Path) -> None:
+    plugin, config = tmp_path / "detached.py", tmp_path / "c.toml"
+    plugin.write_text(DETACHED, encoding="utf-8")
+    config.write_text(write_toml(digits_tables(rounds=1)), encoding="utf-8")
+    given = ("run", config, "--plugin", plugin, "--genotype", "detached")
+    for more in ((), ("--dry-run",)):
+        refused = command(*given, *more)
+        assert refused.code == 5
+        assert "detached from all of its parameters" in refused.err
+    evolved = command(*given, "--optimizer", "snes", "--dry-run")
+    assert evolved.code == 0  # a search needs no gradients
+
+
+def test_a_run_says_that_a_genotype_has_more_numbers_than_it_writes(command, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    tables = digits_tables(rounds=1)
+    tables["genotype"] = {"hypernetwork": {"embedding_dim": 16, "projection_dim": 16}}
+    config.write_text(write_toml(tables), encoding="utf-8")
+    for more in (("--quiet", "--out", tmp_path / "run"), ("--dry-run",)):
+        assert "more numbers than it writes: 17,696 for 12,560" in command("run", config, *more).err
+
+
+def test_a_broken_class_of_a_plugin_file_does_not_hide_the_others(command, tmp_path: Path) -> None:
+    plugin = tmp_path / "mixed.py"
+    broken = "\n\nclass Loud(Tiny):\n    name = 'LOUD'\n\n\nclass Mute(Tiny):\n    name = 3\n\n\n"
+    source = TINY.replace("\n\n@genophen.hookimpl", broken + "@genophen.hookimpl")
+    source = source.replace("register(Tiny)", "[register(each) for each in (Loud, Tiny, Mute)]")
+    plugin.write_text(source, encoding="utf-8")
+    checked = command("plugins", "check", "tiny", "--plugin", plugin)
+    assert checked.code == 0
+    assert "all 12 checks passed" in checked.out
+    assert "Loud: its name is 'LOUD'" in checked.err
+    assert "Mute: it sets no 'name'" in checked.err
+    config = tmp_path / "c.toml"
+    config.write_text(write_toml(digits_tables(rounds=1)), encoding="utf-8")
+    refused = command("run", config, "--plugin", plugin, "--architecture", "tiny")
+    assert refused.code == 5  # asked for by name, so that nothing of it may be missing
+    assert "'LOUD'" in refused.err
+    assert "Mute" in refused.err
