@@ -152,6 +152,11 @@ def unknown_name(what: str, known: Sequence[str], name: str, otherwise: str = ""
     }
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 round`, `2 rounds`: a number with what it counts."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def listed(names: Iterable[str]) -> str:
     """The names in order, comma-separated; `(none)` for an empty list."""
     return ", ".join(sorted(names)) or "(none)"

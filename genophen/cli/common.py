@@ -14,7 +14,7 @@ import click
 from genophen.cli.completion import plugin_names
 from genophen.cli.streams import dispensable
 from genophen.contracts.measure import Measure
-from genophen.errors import printable
+from genophen.errors import counted, printable
 
 if TYPE_CHECKING:
     from genophen.config.config import Config
@@ -201,7 +201,9 @@ def _command_line(name: str, directory: Path, plugin_files: tuple[Path, ...], *o
 
 def _print_summary(result: dict[str, Any], directory: Path) -> None:
     reason = f": {result['stop_reason']}" if result["stop_reason"] else ""
-    show(f"{result['status']}{reason}, {result['rounds']} rounds in {result['wall_seconds']:.1f} s")
+    show(
+        f"{result['status']}{reason}, {counted(result['rounds'], 'round')} in {result['wall_seconds']:.1f} s"
+    )
     measure = Measure.of(result)
     width = len(f"validation {measure.title}")
     if result["validation_score"] is not None:

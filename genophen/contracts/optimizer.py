@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from types import MappingProxyType
@@ -58,6 +58,8 @@ class Context:
     generator: torch.Generator
     #: The optimizer's own name.
     optimizer: str
+    #: Tells who waits what goes on inside a long step, and how much of it is done, from 0 to 1.
+    doing: Callable[[str, float | None], None] = lambda what, done: None
 
     @property
     def batches(self) -> TrainBatches:
@@ -104,6 +106,8 @@ class Optimizer(ABC):
     works_on: ClassVar[type[Genotype] | None] = None
     #: Steps between two validations; set by `setup`.
     steps_per_round: int
+    #: What the training loss of its metrics is, for who reads it.
+    train_loss: str = "train loss"
     #: True where the settings are laid out over all rounds, so that stopping early would cut them short.
     needs_all_rounds: bool = False
     #: Why the run is to end now, with what `finish_round` puts into the phenotype; empty: it goes on.

@@ -33,6 +33,8 @@ class RunInfo:
     #: What the run is trained for, and what its scores are called and how they are written.
     task: str = "classification"
     measure: Measure = ACCURACY
+    #: What the rows' `train_loss` is, as the optimizer says.
+    train_loss: str = "train loss"
     #: Where a resumed run goes on: rounds that are done, steps of the next one, best validation score.
     rounds_done: int = 0
     steps_done: int = 0
@@ -47,7 +49,7 @@ class RunInfo:
 class Reporter(ABC):
     """Is told of a run's start, steps, rounds and end, in that order.
 
-    A subclass sets `name` and `description` and writes the four methods.
+    A subclass sets `name` and `description` and writes the four abstract methods.
     """
 
     name: ClassVar[str]
@@ -64,6 +66,12 @@ class Reporter(ABC):
     @abstractmethod
     def round(self, row: Mapping[str, Any], seconds: float) -> None:
         """One round is done: its row of `metrics.jsonl`, and how long it took."""
+
+    def doing(self, what: str, done: float | None = None) -> None:  # noqa: B027
+        """What goes on while no step ends, such as `validating`, and how much of it is done, from 0 to 1.
+
+        Comes often, at any time between start and end, and says nothing that has to be kept.
+        """
 
     @abstractmethod
     def end(self, result: Mapping[str, Any]) -> None:

@@ -27,6 +27,9 @@ class Guarded(Reporter):
     def round(self, row: Mapping[str, Any], seconds: float) -> None:
         self._tell(self._reporter.round, row, seconds)
 
+    def doing(self, what: str, done: float | None = None) -> None:
+        self._tell(self._reporter.doing, what, done)
+
     def end(self, result: Mapping[str, Any]) -> None:
         self._tell(self._reporter.end, result)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from genophen.contracts.dynamic import DynamicGenotype
+from genophen.contracts.genotype import Scope
 from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.population.evaluator import BLOCK_BYTES, Evaluator
@@ -42,7 +43,8 @@ class Population:
         block_bytes: int = BLOCK_BYTES,
         precision: torch.dtype = torch.float32,
     ) -> None:
-        """`genes`: names of the phenotype's parameters that vary (see `Phenotype.genes`).
+        """`genes`: names of the phenotype's parameters that vary, or one of its scopes, such as
+        `"embeddings"` (see `Phenotype.genes`).
 
         `block_bytes` bounds the activations held at a time, or as many bytes as a candidate's own weights
         take; less than one image needs, it is exceeded. `precision` is that of the main network's arithmetic:
@@ -52,6 +54,8 @@ class Population:
             ConfigError: for a name that is no parameter of the phenotype, or for no name.
         """
         known = dict(phenotype.named_parameters())
+        if isinstance(genes, str):
+            genes = [genes] if genes in known else phenotype.genes(cast("Scope", genes))
         if not genes or any(name not in known for name in genes):
             unknown = [name for name in genes if name not in known]
             raise ConfigError(

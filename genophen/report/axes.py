@@ -48,9 +48,13 @@ class Axis:
         return sorted(places.items())
 
 
-def linear_axis(label: str, values: Iterable[float], shown: Callable[[float], str] | None = None) -> Axis:
+def linear_axis(
+    label: str, values: Iterable[float], shown: Callable[[float], str] | None = None, *, whole: bool = False
+) -> Axis:
+    """An axis for values of any sign; `whole`: of what comes in whole numbers alone."""
     low, high = _range(values)
     step = _nice_step((high - low) / 5)
+    step = max(step, 1.0) if whole else step
     ticks = [step * index for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
     return Axis(label, low, high, float, ticks, shown or compact)
 

@@ -44,12 +44,12 @@ def _evaluations(row: MetricsRow) -> float:
     return row.sample_evaluations
 
 
-def quantities(measure: Measure) -> list[Quantity]:
-    """All that is drawn of runs whose scores are of a measure."""
+def quantities(measure: Measure, train_loss: str = "training loss") -> list[Quantity]:
+    """All that is drawn of runs whose scores are of a measure, and what their training loss is."""
     values: list[tuple[str, Callable[[MetricsRow], float | None], Measure | None]] = [
         (f"validation {measure.title}", lambda row: row.validation_score, measure),
         ("validation loss", lambda row: row.validation_loss, None),
-        ("training loss", lambda row: row.train_loss, None),
+        (train_loss, lambda row: row.train_loss, None),
     ]
     return [
         Quantity(f"{title} against {cost_title}".replace(" ", "-"), title, value, cost, cost_title, scores)
@@ -72,11 +72,20 @@ def draw_curves(groups: Sequence[ReportGroup], measure: Measure) -> list[CurvesF
     """A figure for each quantity of which anything is recorded, all groups in it."""
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     figures = []
-    for quantity in quantities(measure):
+    for quantity in quantities(measure, _train_loss(drawn)):
         lines = [_lines(group, quantity) for group in drawn]
         if any(len(points) > 1 for group_lines in lines for points in group_lines.seeds):
             figures.append(_figure(quantity, drawn, lines))
     return figures
+
+
+def _train_loss(groups: Sequence[ReportGroup]) -> str:
+    """What the training loss of all runs is; where they differ, all that it is."""
+    results = [run.result for group in groups for run in group.runs if run.result is not None]
+    names = list(dict.fromkeys(result.train_loss_name.removeprefix("train ") for result in results))
+    if len(names) == 1:
+        return names[0] if names[0].startswith("minus") else f"training {names[0]}"
+    return f"training loss ({', '.join(names)})" if names else "training loss"
 
 
 @dataclass(frozen=True)
@@ -151,7 +160,7 @@ def _axes(quantity: Quantity, lines: Sequence[_Lines]) -> tuple[Axis, Axis]:
     last = [points[-1][0] for points in seeds]
     x = cost_axis(quantity.cost_title, last)
     if x.spacing is float:
-        x = linear_axis(quantity.cost_title, [min(xs), max(xs)])
+        x = linear_axis(quantity.cost_title, [min(xs), max(xs)], whole=True)
     if quantity.measure is not None:
         y = score_axis(quantity.title, _late(lines) or ys, quantity.measure)
     elif min(ys) > 0:

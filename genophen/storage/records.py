@@ -79,6 +79,7 @@ class Result(_Scored):
     optimizer: str
     dataset: str
     seed: Count
+    train_loss_name: str = "train loss"
     parameters: Parameters
     sample_evaluations: Count
     backward_samples: Count

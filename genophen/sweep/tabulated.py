@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from genophen.contracts.executor import Executor, Outcome
+from genophen.errors import counted
 from genophen.plugins.registry import Plugins
 from genophen.storage.files import write_file, writing
 from genophen.sweep.baselines import with_baselines
@@ -77,7 +78,7 @@ def run_to_table(
         earlier = read_results(publication.folder, sweep.name)
         check_same_settings(earlier, every, publication.folder / f"{sweep.name}.json")
     total = sum(trial.result() is None for trial in trials)
-    notify(f"{sweep.title}: {len(trials)} trials, {total} to run")
+    notify(f"{sweep.title}: {counted(len(trials), 'trial')}, {total:,} to run")
     failures: dict[str, str] = {}
 
     def note(trial: Trial, outcome: Outcome) -> None:

@@ -45,6 +45,7 @@ class Loop:
             total_rounds=training.rounds,
             generator=generator,
             optimizer=plugin.name,
+            doing=self.tell,
         )
         with self.blame("optimizer"):
             self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
@@ -91,6 +92,7 @@ class Loop:
             dataset=self.config.source,
             task=self.config.task.name,
             measure=self.measure,
+            train_loss=self.optimizer.train_loss,
             device=str(self.experiment.device),
             total_rounds=self.config.training.rounds,
             steps_per_round=self.optimizer.steps_per_round,
@@ -101,6 +103,11 @@ class Loop:
             steps_done=len(self.progress.losses),
             best_score=self.progress.best_score,
         )
+
+    def tell(self, what: str, done: float | None = None) -> None:
+        """Tell the reporters what goes on."""
+        for reporter in self.reporters:
+            reporter.doing(what, done)
 
     def parameters(self) -> dict[str, int]:
         counts = asdict(self.phenotype.parameter_counts())
@@ -203,6 +210,7 @@ class Loop:
         train_seconds = time.monotonic() - progress.round_started if progress.losses else 0.0
         with self.blame("optimizer"):
             self.optimizer.finish_round()
+        self.tell("validating")
         self.state.prove()
         problem = not_finite(self.phenotype, progress.losses)
         validation = self.experiment.evaluate("validation")
@@ -265,6 +273,7 @@ class Loop:
         if progress.status in ("completed", "stopped-early"):
             tensors, _ = self.run_directory.load_best()
             load_state(self.phenotype, tensors, self.run_directory.best)
+            self.tell("testing")
             test_score = self.experiment.evaluate("test").value
         config, samples = self.config, self.phenotype.samples
         return {
@@ -284,6 +293,7 @@ class Loop:
             "test_score": test_score,
             f"validation_{measure.key}": measure.own(progress.best_score),
             f"test_{measure.key}": measure.own(test_score),
+            "train_loss_name": self.optimizer.train_loss,
             "parameters": self.parameters(),
             "derived": self.derived(),
             "sample_evaluations": samples.sample_evaluations,

@@ -465,3 +465,11 @@ def test_a_broken_class_of_a_plugin_file_does_not_hide_the_others(command, tmp_p
     assert refused.code == 5  # asked for by name, so that nothing of it may be missing
     assert "'LOUD'" in refused.err
     assert "Mute" in refused.err
+
+
+def test_one_round_is_not_several(command, tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(write_toml(digits_tables(rounds=1)), encoding="utf-8")
+    assert command("run", config, "--quiet", "--out", tmp_path / "run").out.startswith(
+        "completed, 1 round in"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from helpers import candidates_of, one_by_one, shipped
+from helpers import candidates_of, compiled, one_by_one, shipped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -151,3 +151,14 @@ def test_one_candidate_first_then_several() -> None:
     population.logits(candidates[:1], x)
     expected = one_by_one(phenotype, population, candidates, x)
     torch.testing.assert_close(population.logits(candidates, x), expected, rtol=2e-5, atol=2e-5)
+
+
+def test_genes_may_be_given_as_a_scope() -> None:
+    phenotype = compiled()
+    population = genophen.Population(phenotype, "embeddings")
+    assert list(population.genes) == phenotype.genes("embeddings")
+    (name, *_) = phenotype.genes("generator")
+    assert list(genophen.Population(phenotype, name).genes) == [name]
+    with pytest.raises(genophen.ConfigError, match="did you mean embeddings") as caught:
+        genophen.Population(phenotype, "embedings")
+    assert "no such scope" in caught.value.found

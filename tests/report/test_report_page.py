@@ -341,3 +341,8 @@ def test_run_ends_with_the_reports_path(tmp_path: Path) -> None:
     assert answer.code == 0
     assert answer.out.splitlines()[-1].split() == ["report", "mine/report.html"]
     assert "highest loss" in Path("mine/report.html").read_text()
+
+
+def test_rounds_have_whole_numbers_on_their_axis() -> None:
+    assert [text for _, text in linear_axis("rounds", [0, 2], whole=True).ticks()] == ["0", "1", "2"]
+    assert [text for _, text in linear_axis("x", [0, 2]).ticks()] == ["0", "0.5", "1", "1.5", "2"]

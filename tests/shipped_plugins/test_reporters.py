@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -175,3 +176,70 @@ def test_a_run_that_fails_at_once_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(MemoryError):
         run_config(config, plugins, "x", tmp_path / "run", [reporter, Failing()])
     assert not (tmp_path / "run").exists()
+
+
+class Clock:
+    """Moves ten seconds on whenever it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 10
+        return self.now
+
+
+def test_without_a_terminal_long_silences_are_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugins = load_plugins()
+    monkeypatch.setattr(sys.modules[plugins.get("reporter", "console").cls.__module__], "time", Clock())
+    tables = digits_tables(rounds=1)
+    evolution = {"population_size": 4, "generations_per_round": 1, "readout": "ridge"}
+    tables["optimizer"] = {"name": "snes", "snes": evolution}
+    config = resolve_config(tables, plugins, "of the test")
+    run_config(config, plugins, "x", tmp_path / "run", [plugins.reporter("console", print)])
+    said = capsys.readouterr().err
+    for what in ("solving the readout 0%", "evaluating candidates 25%", "validating", "testing"):
+        assert f"\n  {what}, 10 s after the line above\n" in said
+    assert "train squared error 0." in said
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["train_loss_name"] == (
+        "train squared error"
+    )
+
+
+def test_a_bar_names_what_is_not_counted_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugins = load_plugins()
+    cls = plugins.get("reporter", "console").cls
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    reporter = cls()
+    seen: list[tuple[str, bool]] = []
+
+    class Watching(genophen.Reporter):
+        name, description = "watching", "what the bar says after each call"
+
+        def _look(self) -> None:
+            (task,) = reporter._progress.tasks
+            seen.append((task.description, task.finished))
+
+        def start(self, info) -> None: ...
+
+        def step(self) -> None:
+            self._look()
+
+        def round(self, row, seconds) -> None: ...
+
+        def doing(self, what, done=None) -> None:
+            self._look()
+
+        def end(self, result) -> None: ...
+
+    config = resolve_config(digits_tables(rounds=1), plugins, "of the test")
+    run_config(config, plugins, "x", tmp_path / "run", [reporter, Watching()])
+    assert seen[0] == ("validating", False)
+    assert seen[1] == ("training", False)
+    assert seen[-2:] == [("validating", True), ("testing", True)]
+    assert "0:00:00" not in stream.getvalue()[stream.getvalue().rindex("12/12") :]

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 import genophen
 from genophen_plugins.reporters.mlflow import MLflowReporter
 from genophen_plugins.reporters.tensorboard import TensorBoardReporter
+
+#: Where there is no bar, a line says what goes on after so many seconds without one.
+_QUIET_SECONDS = 10.0
+
+
+class _TimeLeft(TimeRemainingColumn):
+    """No time once the steps are done: what comes then, validating and testing, is not counted in steps."""
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.finished else super().render(task)
 
 
 class ConsoleReporter(genophen.Reporter):
@@ -27,11 +46,12 @@ class ConsoleReporter(genophen.Reporter):
         self._steps_per_round = 0
         self._total_rounds = 0
         self._best = -math.inf
+        self._last_line = time.monotonic()
 
     def start(self, info: genophen.RunInfo) -> None:
         self._steps_per_round, self._total_rounds = info.steps_per_round, info.total_rounds
         counts = info.parameters
-        self._measure = info.measure
+        self._measure, self._loss = info.measure, info.train_loss
         counted = " / ".join(f"{count:,}" for count in info.images.values())
         self._print(
             f"{info.architecture} by {info.genotype}, {info.optimizer} on {info.dataset}"
@@ -53,7 +73,7 @@ class ConsoleReporter(genophen.Reporter):
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("steps"),
-                TimeRemainingColumn(),
+                _TimeLeft(),
                 TextColumn("{task.fields[best]}"),
                 console=self._console,
                 transient=True,
@@ -65,13 +85,20 @@ class ConsoleReporter(genophen.Reporter):
 
     def step(self) -> None:
         if self._progress is not None:
-            self._progress.advance(self._task)
+            self._progress.update(self._task, advance=1, description="training")
+
+    def doing(self, what: str, done: float | None = None) -> None:
+        said = what if done is None else f"{what} {done:.0%}"
+        if self._progress is not None:
+            self._progress.update(self._task, description=said)
+        elif (waited := time.monotonic() - self._last_line) >= _QUIET_SECONDS:
+            self._print(f"  {said}, {waited:.0f} s after the line above")
 
     def round(self, row: Mapping[str, Any], seconds: float) -> None:
         score = -math.inf if row["validation_score"] is None else row["validation_score"]
         mark = " *" if score > self._best else ""
         self._best = max(self._best, score)
-        loss = "" if row["train_loss"] is None else f"train loss {row['train_loss']:.4f}  "
+        loss = "" if row["train_loss"] is None else f"{self._loss} {row['train_loss']:.4f}  "
         self._print(
             f"round {row['round']:>{len(str(self._total_rounds))}}/{self._total_rounds}  {loss}"
             f"validation {self._measure.shown(score)}  {seconds:.1f} s{mark}"
@@ -79,6 +106,7 @@ class ConsoleReporter(genophen.Reporter):
         if self._progress is not None:
             self._progress.update(
                 self._task,
+                description="training",
                 completed=row["round"] * self._steps_per_round,
                 best=f"best validation {self._measure.shown(self._best)}",
             )
@@ -90,6 +118,7 @@ class ConsoleReporter(genophen.Reporter):
     def _print(self, text: str) -> None:
         # Not as markup: a path or a plugin's name may hold square brackets.
         self._console.print(text, markup=False)
+        self._last_line = time.monotonic()
 
 
 @genophen.hookimpl

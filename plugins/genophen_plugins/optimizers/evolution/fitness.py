@@ -59,6 +59,18 @@ class Fitness(ABC):
         assert self._context is not None
         return self._context
 
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Say how far a generation is; in other processes nobody listens."""
+        if self._context is not None:
+            self._context.doing(what, done / total)
+
+    @property
+    def loss_name(self) -> str:
+        """What `as_loss` gives, in words."""
+        if self.measure == "task":
+            return "train loss" if self.task.differentiable else "minus fitness"
+        return f"train {'error' if self.measure == 'accuracy' else self.measure.replace('-', ' ')}"
+
     @abstractmethod
     def draw(self) -> Any:
         """The batch of one generation, the same for all candidates."""
@@ -85,8 +97,11 @@ class TaskFitness(Fitness):
         return self.task.draw()
 
     def __call__(self, population: Candidates, candidates: Tensor, batch: Any) -> Tensor:
-        parts = population.parts(candidates)
-        return torch.cat([self.task.fitness(population.networks(part), batch) for part in parts])
+        found: list[Tensor] = []
+        for part in population.parts(candidates):
+            self.tell("evaluating candidates", sum(map(len, found)), len(candidates))
+            found.append(self.task.fitness(population.networks(part), batch))
+        return torch.cat(found)
 
     def finish(self, phenotype: genophen.Phenotype) -> None:
         """Nothing is missing."""
@@ -153,9 +168,10 @@ class SolvedFitness(Fitness):
         images, labels = batch
         feature_bytes = 4 * len(images) * self._shape[0]
         step = max(1, FEATURE_BYTES // feature_bytes)
-        fitness = []
+        fitness: list[Tensor] = []
         for part in candidates.split(step):
             for features in population.features(part, images, self._name):
+                self.tell("evaluating candidates", len(fitness), len(candidates))
                 fitness.append(self._judge(features, labels))
         return torch.stack(fitness)
 
@@ -167,7 +183,10 @@ class SolvedFitness(Fitness):
         candidate = population.center()[None]
         regression = StreamedRidge(*self._shape, readout.weight.device)
         kept: list[tuple[Tensor, Tensor]] = []
+        done, total = 0, len(self.context.train_images)
         for images, labels in self.context.train_images:
+            self.tell("solving the readout", done, total)
+            done += len(labels)
             features = population.features(candidate, images, self._name)[0]
             regression.add(features, labels)
             if not kept or self._options.readout == "svm":

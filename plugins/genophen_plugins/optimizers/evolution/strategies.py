@@ -60,7 +60,7 @@ class Evolution(genophen.Optimizer):
         self._context = context
         self.steps_per_round = self.options.generations_per_round
         self._fitness = make_fitness(context, self.options)
-        self.derived = self._fitness.derived
+        self.derived, self.train_loss = self._fitness.derived, self._fitness.loss_name
         names = context.phenotype.genes(self.options.genes)
         names = [name for name in names if name not in self._fitness.solved]
         self._population = make_population(context.phenotype, names, self.options)

@@ -39,7 +39,7 @@ class NEAT(genophen.Optimizer):
         self._phenotype, self._genotype = context.phenotype, context.phenotype.genotype
         self.steps_per_round = self.options.generations_per_round
         self._fitness = make_fitness(context, self.options)
-        self.derived = self._fitness.derived
+        self.derived, self.train_loss = self._fitness.derived, self._fitness.loss_name
         self._population = GraphPopulation(context.phenotype, self.options.memory_mb * 2**20)
         self._seed = int(torch.randint(2**31, (), generator=context.generator))
         self._search: NEATSearch | None = None
