@@ -25,6 +25,7 @@ from genophen.cli.process import prepare_process
 from genophen.cli.report import report
 from genophen.cli.resume import resume
 from genophen.cli.run import run
+from genophen.cli.runs import runs
 from genophen.cli.streams import lost_output, own_streams
 from genophen.cli.sweep import sweep
 from genophen.errors import GenophenError, lacks_memory, no_memory, one_line
@@ -56,6 +57,7 @@ def cli() -> None:
 for command in (
     run,
     resume,
+    runs,
     evaluate,
     params,
     sweep,

@@ -17,17 +17,18 @@ from genophen.cli.common import (
     show,
 )
 from genophen.cli.completion import run_directories
+from genophen.cli.runs import last_option, with_last
 
 
 @click.command(no_args_is_help=True)
 @click.argument(
     "directories",
     nargs=-1,
-    required=True,
     type=click.Path(path_type=Path),
     metavar="DIR...",
     shell_complete=run_directories,
 )
+@last_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -44,6 +45,7 @@ from genophen.cli.completion import run_directories
 @plugin_options
 def compare(
     directories: tuple[Path, ...],
+    last: int | None,
     out: Path | None,
     baseline: str | None,
     no_bootstrap: bool,
@@ -70,6 +72,7 @@ def compare(
     from genophen.compare.text import as_json as comparison_as_json
     from genophen.compare.text import as_text
 
+    directories = with_last(directories, last)
     plugins = load_all_plugins(plugin_files)
     groups = read_groups(directories, plugins)
     pairs = pairs_of(groups, baseline)

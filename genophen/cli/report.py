@@ -9,6 +9,7 @@ import click
 
 from genophen.cli.common import data_dir_option, device_option, load_all_plugins, plugin_options, say, show
 from genophen.cli.completion import run_directories
+from genophen.cli.runs import last_option, with_last
 
 if TYPE_CHECKING:
     from genophen.plugins.registry import Plugins
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 @click.argument(
     "directories",
     nargs=-1,
-    required=True,
     type=click.Path(path_type=Path),
     metavar="DIR...",
     shell_complete=run_directories,
 )
+@last_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @plugin_options
 def report(
     directories: tuple[Path, ...],
+    last: int | None,
     out: Path | None,
     watch: bool,
     no_images: bool,
@@ -60,10 +62,12 @@ def report(
 
     \b
     genophen report runs/table2
+    genophen report --last 5
     genophen report runs/20260101-* --out report.html --no-images
     genophen report --watch runs/20260101-120000-mnist-1a2b3c
     genophen report runs/table2 --figure accuracy --out accuracy.svg
     """
+    directories = with_last(directories, last)
     if figure_name is not None:
         _draw(figure_name, directories, out, load_all_plugins(plugin_files))
         return 0

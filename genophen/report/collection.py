@@ -15,9 +15,10 @@ from genophen.config.config import DEFAULT_NAMES, PluginLookup
 from genophen.contracts.measure import ACCURACY, Measure
 from genophen.errors import ConfigError, DamagedError, GenophenError, one_line
 from genophen.storage.guard import GuardedPath
+from genophen.storage.locking import is_locked
 from genophen.storage.reading import read_record, read_rows
 from genophen.storage.records import Environment, MetricsRow, Result
-from genophen.storage.rundir import RunDirectory, is_locked, trial_directory
+from genophen.storage.rundir import RunDirectory, trial_directory
 from genophen.sweep.file import Published, Row, read_sweep
 
 #: With these a run counts: it came to its end and its test images were looked at.

@@ -11,7 +11,7 @@ from genophen.errors import DamagedError
 from genophen.plugins.registry import Plugins
 from genophen.report.page import PageOptions, write_report
 from genophen.storage.guard import GuardedPath
-from genophen.storage.rundir import is_locked
+from genophen.storage.locking import is_locked
 from genophen.training.preparing import Notify
 from genophen.training.signals import StopSignal
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -19,15 +17,15 @@ from genophen.errors import ConfigError, DamagedError, GenophenError, listed
 from genophen.storage.checkpoint import Checkpoints, load_checkpoint, save_checkpoint, stored_bytes
 from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
+from genophen.storage.locking import LOCK, lock
 from genophen.storage.reading import UnreadableError, read_result
 
 #: Statuses of `result.json` with which a run is over; an interrupted one goes on.
 FINISHED = ("completed", "stopped-early", "diverged")
 #: In a trial's folder: how its last attempt failed.
 FAILURE = "failure.json"
-_LOCK = ".lock"
 #: What genophen may leave in a folder before there is a config in it: the next run there takes it over.
-_LEFT = (_LOCK, ".config.toml.part", FAILURE, f".{FAILURE}.part")
+_LEFT = (LOCK, ".config.toml.part", FAILURE, f".{FAILURE}.part")
 
 
 class RunDirectory:
@@ -98,7 +96,7 @@ class RunDirectory:
             # The config last but for the lock: a folder that has one can be resumed.
             for file in (self.environment, self.folder / f".{self.environment.name}.part", self.config):
                 file.unlink()
-            (self.folder / _LOCK).unlink()
+            (self.folder / LOCK).unlink()
             if self.made:
                 self.path.rmdir()
 
@@ -208,30 +206,6 @@ def check_free(path: Path) -> None:
         allowed="a folder that is absent or empty",
         next_step="choose another --out, or leave it out for a fresh folder below runs/",
     )
-
-
-@contextmanager
-def lock(folder: GuardedPath) -> Iterator[None]:
-    """Hold the lock of a run directory, or of a sweep's folder, inside the block; it ends with the process.
-
-    Raises:
-        BlockingIOError: where another process holds it.
-    """
-    with (folder / _LOCK).open(os.O_RDWR | os.O_CREAT) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-
-
-def is_locked(folder: GuardedPath) -> bool:
-    """Whether a process holds the lock of a run directory, or of a sweep's folder."""
-    try:
-        with (folder / _LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except (OSError, DamagedError):  # there is none, or it cannot be told
-        pass
-    return False
 
 
 def trial_directory(sweep: Path, name: str) -> Path:

@@ -21,8 +21,9 @@ from genophen.errors import ConfigError, DamagedError, listed, unknown_name
 from genophen.plugins.loading import load_plugins
 from genophen.storage.files import canonical_json, writing
 from genophen.storage.guard import GuardedPath
+from genophen.storage.locking import lock
 from genophen.storage.reading import read_json, read_result
-from genophen.storage.rundir import FAILURE, RunDirectory, check_free, lock, trial_directory
+from genophen.storage.rundir import FAILURE, RunDirectory, check_free, trial_directory
 from genophen.sweep.file import Row, Sweep, merged
 from genophen.training.resume import resume_run
 from genophen.training.start import run_config

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture, build_network, check_patterns, check_shapes
+from genophen.contracts.optimizer import Optimizer
 from genophen.errors import PluginError
 from genophen.phenotype.compiling import compile_phenotype
 from genophen.phenotype.gabor import initialize_gabor
@@ -74,9 +75,9 @@ def _check_state(phenotype: Phenotype) -> None:
 
 def check_gradients(config: Config, plugins: Plugins, phenotype: Phenotype) -> None:
     """Raise a PluginError where the optimizer takes gradients that do not reach the genotype."""
-    needs = plugins.get("optimizer", config.optimizer.name).cls.needs_gradients
+    optimizer: type[Optimizer] = plugins.get("optimizer", config.optimizer.name).cls
     with plugins.blame("genotype", config.genotype.name):
-        problem = phenotype.detached() if needs else ""
+        problem = phenotype.detached() if optimizer.needs_gradients else ""
     if problem:
         raise PluginError(
             f"cannot train the genotype {config.genotype.name} with {config.optimizer.name}",
