@@ -7,7 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -123,9 +123,9 @@ def _load_one(
     try:
         with contained(changes):
             plugin = load()
-            causes += _hook_problems(manager, plugin)
-            manager.register(plugin)
-            for kind, cls in _collect(manager, plugin, causes):
+            wrong = _hook_problems(manager, plugin)
+            causes += wrong.values()
+            for kind, cls in _collect(manager, plugin, wrong, causes):
                 problems.append((kind, cls, contract_problem(kind, cls)))
     except KeyboardInterrupt:
         raise
@@ -142,40 +142,45 @@ def _load_one(
             plugins.add(kind, cls, source)
 
 
-def _hook_problems(manager: pluggy.PluginManager, plugin: object) -> list[str]:
-    """What is wrong with a plugin's hooks, most of which pluggy would pass over or stop at."""
+def _hook_problems(manager: pluggy.PluginManager, plugin: object) -> dict[str, str]:
+    """What is wrong with a plugin's hooks, by their names; pluggy would pass over it, or stop at it."""
     known = {hook for hook, _ in KINDS.values()}
     implemented = [name for name in dir(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
     if not implemented:
-        return [f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})"]
-    problems = []
+        return {"": f"it implements no hook (mark one with @genophen.hookimpl: {listed(known)})"}
+    problems = {}
     for name in implemented:
         if name not in known:
             hint = nearest(name, known) or "hooks: " + listed(known)
-            problems.append(f"there is no hook {name!r}; {hint}")
+            problems[name] = f"there is no hook {name!r}; {hint}"
             continue
         taken = list(inspect.signature(getattr(plugin, name)).parameters)
         if taken not in ([], ["register"]):
-            problems.append(f"its {name} takes {', '.join(taken)}: write def {name}(register)")
+            problems[name] = f"its {name} takes {', '.join(taken)}: write def {name}(register)"
     return problems
 
 
 def _collect(
-    manager: pluggy.PluginManager, plugin: object, causes: list[str]
+    manager: pluggy.PluginManager, plugin: object, wrong: Mapping[str, str], causes: list[str]
 ) -> Iterable[tuple[str, object]]:
-    """The (kind, class) pairs that a plugin's hooks register; what goes wrong in a hook goes to `causes`."""
+    """The (kind, class) pairs that a plugin's hooks register, but for those that are `wrong`.
+
+    What goes wrong in a hook goes to `causes`. The hooks are called here and not by pluggy, which would leave
+    out a plugin as a whole where one of them is wrong.
+    """
     for kind, (hook, _) in KINDS.items():
-        for implementation in getattr(manager.hook, hook).get_hookimpls():
-            if implementation.plugin is not plugin:
-                continue
-            if "register" not in implementation.argnames or implementation.hookwrapper:
-                causes.append(f"its {hook} registers nothing: write def {hook}(register)")
-                continue
-            classes: list[object] = []
-            try:
-                implementation.function(*(classes.append for _ in implementation.argnames))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                causes.append(cause_of_loading(error))
-            yield from ((kind, cls) for cls in classes)
+        options = manager.parse_hookimpl_opts(plugin, hook)
+        if options is None or hook in wrong:
+            continue
+        implementation = getattr(plugin, hook)
+        if not inspect.signature(implementation).parameters or options["hookwrapper"] or options["wrapper"]:
+            causes.append(f"its {hook} registers nothing: write def {hook}(register)")
+            continue
+        classes: list[object] = []
+        try:
+            implementation(classes.append)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # the hook's own code
+            causes.append(cause_of_loading(error))
+        yield from ((kind, cls) for cls in classes)
