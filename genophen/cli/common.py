@@ -95,7 +95,7 @@ def config_options(command: F) -> F:
             "assignments",
             multiple=True,
             metavar="A.B=VALUE",
-            help="Override a setting, VALUE as in TOML; repeatable.",
+            help="Override a setting, VALUE as in TOML, or bare text; repeatable.",
         ),
         click.argument("config", type=click.Path(path_type=Path)),
     ):

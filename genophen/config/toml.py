@@ -148,7 +148,7 @@ def _integers_too_large(value: object, key: str) -> Iterator[Problem]:
 
 
 def override(tables: dict[str, Any], assignments: Iterable[str]) -> None:
-    """Apply assignments `a.b=VALUE` (VALUE as TOML) to the tables, in order.
+    """Apply assignments `a.b=VALUE` to the tables, in order: VALUE as TOML, or bare text that is none.
 
     Raises:
         ConfigError: for an assignment that is not of that form, or goes below a value that is no table.
@@ -160,7 +160,7 @@ def override(tables: dict[str, Any], assignments: Iterable[str]) -> None:
             raise ConfigError(
                 f"cannot apply --set {assignment!r}",
                 found="no assignment",
-                allowed='a.b=VALUE, with VALUE as in a TOML file: 3, 0.5, true, "text", [1, 2]',
+                allowed="a.b=VALUE, with VALUE as in a TOML file: 3, 0.5, true, text, [1, 2]",
             )
         assign(tables, parts, _value(text, assignment, key.strip()))
 
@@ -182,16 +182,23 @@ def _value(text: str, assignment: str, key: str) -> object:
     try:
         parsed = parse_toml(f"value = {text.strip()}", attempted)
     except ConfigError as error:
+        if _is_bare(text.strip()):
+            return text.strip()  # where the setting is no text, its own check says so
         quoted = json.dumps(text.strip(), ensure_ascii=False)
         raise ConfigError(
             attempted,
             found=f"the value {text.strip()!r} is not TOML ({_reason(error)})",
-            allowed='3, 0.5, true, "text", [1, 2]',
-            next_step=f"text needs quotes, and the shell takes one pair: --set '{key}={quoted}'",
+            allowed="3, 0.5, true, text, [1, 2]",
+            next_step=f"text like this needs quotes, and the shell takes one pair: --set '{key}={quoted}'",
         ) from None
     if set(parsed) != {"value"}:
         raise ConfigError(attempted, found="more than one value", allowed="one value an assignment")
     return parsed["value"]
+
+
+def _is_bare(text: str) -> bool:
+    """Whether a value that is no TOML is meant as text: it does not begin like something else of TOML's."""
+    return bool(text) and text.isprintable() and text[0] not in "\"'[{#=" and " #" not in text
 
 
 def flattened(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Classification(Task):
                 f"cannot use the data set {context.dataset} for the task {self.name}",
                 found="its data are no labelled images",
                 allowed="a data set of images",
-                next_step="--set 'task.name=\"sequence-classification\"' for sequences, next-token for texts",
+                next_step="--task sequence-classification for sequences, next-token for texts",
             )
         image_shape = tuple(data.train.images.shape[1:])
         self._image_shape = check_fit(image_shape, context.input_shape or image_shape)

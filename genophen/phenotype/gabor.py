@@ -42,7 +42,7 @@ def initialize_gabor(network: nn.Module, image_channels: int) -> None:
             found="no convolution of the network takes the image itself and is left unexpressed",
             allowed=f"an nn.Conv2d with {image_channels} input channels, a kernel of at least 3x3 and "
             "a weight that no genotype writes",
-            next_step="--set training.direct_initialization='\"torch\"'",
+            next_step="--set training.direct_initialization=torch",
         )
     with torch.no_grad():
         for convolution in first:

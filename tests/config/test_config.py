@@ -154,12 +154,40 @@ def test_overrides_are_toml(assignment: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["adam", "one-cycle", "runs/my run", "./x.y", "ü", "True", "1e-", "a=b", "it's"]
+)
+def test_an_override_that_is_no_toml_is_text(text: str) -> None:
+    tables: dict[str, Any] = {}
+    override(tables, [f"a.b= {text} "])
+    assert tables == {"a": {"b": text}}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("training.rounds=ten", "training.rounds: found 'ten'"),
+        ("optimizer.adam.schedule=linear", "optimizer.adam.schedule: found 'linear'"),
+        ("optimizer.name=adm", "did you mean adam?"),
+    ],
+)
+def test_a_bare_word_is_refused_where_the_setting_has_no_such_value(assignment: str, said: str) -> None:
+    tables = digits_tables()
+    override(tables, [assignment])
+    with pytest.raises(genophen.ConfigError) as caught:
+        resolved(tables)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("assignment", "said"),
     [
         ("a.b", "no assignment"),
         ("a..b=1", "no assignment"),
         ("=1", "no assignment"),
-        ("a.b=adam", "--set 'a.b=\"adam\"'"),
+        ("a.b=[1, 2", "text like this needs quotes, and the shell takes one pair: --set 'a.b=\"[1, 2\"'"),
+        ('a.b="adam', "is not TOML"),
+        ("a.b=", "is not TOML"),
+        ("a.b=two\nlines", "is not TOML"),
         ("a.b=1\nc=2", "more than one value"),
         ("a.b.c=1", "a.b is the value 1, not a table"),
         ("a.b=" + "[" * 5000, "nested too deep"),
