@@ -23,6 +23,7 @@ from genophen.compare.statistics import (
     paired_t_test,
     t_interval,
 )
+from genophen.compare.success import Success, success_of
 from genophen.contracts.measure import Measure
 from genophen.errors import ConfigError, nearest
 
@@ -50,6 +51,8 @@ class GroupSummary:
     searched_parameters: int | None
     directories: list[str]
     left_out: list[dict[str, Any]]
+    #: Of tasks that candidates have episodes in; None of others.
+    success: Success | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,7 @@ def _summary(group: Group) -> GroupSummary:
             {"directory": str(run.directory), "seed": run.seed, "reason": run.reason}
             for run in group.left_out
         ],
+        success=success_of(group),
     )
 
 

@@ -37,6 +37,8 @@ def write_figures(folder: Path, comparison: Comparison, curves: Sequence[Curve])
         for axis, title in AXES.items()
     }
     figures[f"{measure.key}_by_parameters"] = _draw_parameters(comparison, styles)
+    if any(group.success is not None for group in comparison.groups):
+        figures["unsolved_by_evaluations"] = draw_survival(comparison.groups, styles)
     for name, figure in figures.items():
         with rc_context({"svg.hashsalt": "genophen", "svg.fonttype": "none"}):
             write_figure(folder / f"{name}.svg", figure, metadata={"Date": None})
@@ -88,6 +90,39 @@ def _draw_curve(axis: Axes, curve: Curve, style: int, factor: int) -> None:
     )
     low, high = factor * curve.low, factor * curve.high
     axis.fill_between(curve.cost, low, high, color=colour, alpha=0.2, linewidth=0, step="post")
+
+
+def draw_survival(groups: Sequence[GroupSummary], styles: dict[str, int]) -> Figure:
+    """The share of runs that have not solved their task, against evaluations; ticks: runs that never did."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
+    known = [(group, group.success) for group in groups if group.success is not None]
+    first = min((success.curve[0][0] for _, success in known if success.curve), default=1)
+    most = max(success.evaluations_max for _, success in known)
+    for group, success in known:
+        style = styles[group.name]
+        steps = [(first, 1.0), *success.curve]
+        # Beyond the last run, solved or not, nothing is known.
+        steps.append((success.evaluations_max, steps[-1][1]))
+        colour = COLOURS[style % len(COLOURS)]
+        axis.step(
+            *zip(*steps, strict=True),
+            where="post",
+            color=colour,
+            linestyle=_LINES[style % len(_LINES)],
+            label=_label(group.name),
+        )
+        if success.censored:
+            axis.plot(success.censored, [steps[-1][1]] * len(success.censored), "|", color=colour)
+    _scale(axis, [first, most])
+    axis.set_ylim(-0.02, 1.02)
+    axis.set_xlabel("evaluations (episodes of candidates)")
+    axis.set_ylabel("share of runs not solved")
+    axis.grid(alpha=0.3)
+    _legend(figure, axis)
+    return figure
 
 
 def _draw_parameters(comparison: Comparison, styles: dict[str, int]) -> Figure:

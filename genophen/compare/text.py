@@ -8,6 +8,7 @@ from typing import Any
 
 from genophen.compare.analysis import Comparison, GroupSummary, PairSummary
 from genophen.compare.statistics import BOOTSTRAP_DRAWS, CONFIDENCE, MIN_SEEDS, Interval
+from genophen.compare.success import Success
 from genophen.contracts.measure import Measure
 from genophen.sweep.table import aligned
 
@@ -22,6 +23,7 @@ _COST_HEAD = [
     "Total",
     "Searched",
 ]
+_SUCCESS_HEAD = ["Group", "n", "Solved", "Evaluations, mean", "Std", "Median", "Most", "With tests, mean"]
 _PAIR_HEAD = ["Pair", "Seeds", "Difference", "95% over seeds", "p", "p (Holm)", "95% over test images"]
 
 
@@ -36,6 +38,13 @@ def _notes(measure: Measure) -> list[str]:
         f"Over test images: percentiles of {BOOTSTRAP_DRAWS:,} draws of the test images, the trained "
         "networks held fixed. This covers the draw of test images, not that of seeds.",
     ]
+
+
+_ON_SUCCESS = (
+    "Evaluations are episodes of candidates until a run solved its task; a run that never did counts with "
+    "all that it had, which makes the mean a lower bound, and the median is Kaplan and Meier's. Tests are "
+    "the trials that found out whether the task is solved."
+)
 
 
 def as_text(comparison: Comparison) -> str:
@@ -97,8 +106,11 @@ def _document(comparison: Comparison, table: Callable[[Table], str], heading: Ca
         table([_score_head(measure), *(_score_row(group, measure) for group in finished)]),
         heading("Cost"),
         table([_COST_HEAD, *(_cost_row(group) for group in finished)]),
-        heading("Pairs"),
     ]
+    if successes := [(group, group.success) for group in finished if group.success is not None]:
+        rows = [_success_row(group, success) for group, success in successes]
+        parts += [heading("Evaluations to success"), table([_SUCCESS_HEAD, *rows])]
+    parts.append(heading("Pairs"))
     if comparison.pairs:
         parts += [
             table([_PAIR_HEAD, *(_pair_row(pair, measure) for pair in comparison.pairs)]),
@@ -113,7 +125,8 @@ def _document(comparison: Comparison, table: Callable[[Table], str], heading: Ca
             f"- {name}, seed {run['seed']}: {run['reason']} ({run['directory']})" for name, run in left_out
         ]
         parts += [heading("Not counted"), "\n".join(lines)]
-    parts += [heading("How to read this"), "\n".join(f"- {note}" for note in _notes(measure))]
+    notes = [*_notes(measure), *([_ON_SUCCESS] if successes else [])]
+    parts += [heading("How to read this"), "\n".join(f"- {note}" for note in notes)]
     return "\n\n".join(parts)
 
 
@@ -143,6 +156,18 @@ def _cost_row(group: GroupSummary) -> list[str]:
         group.searched_parameters,
     ]
     return [group.name, *("" if value is None else f"{value:,.0f}" for value in values)]
+
+
+def _success_row(group: GroupSummary, success: Success) -> list[str]:
+    values = [
+        success.evaluations_mean,
+        success.evaluations_std,
+        success.evaluations_median,
+        success.evaluations_max,
+        success.with_tests_mean,
+    ]
+    numbers = ["" if value is None else f"{value:,.0f}" for value in values]
+    return [group.name, str(success.runs), f"{success.solved} of {success.runs}", *numbers]
 
 
 def _pair_row(pair: PairSummary, measure: Measure) -> list[str]:

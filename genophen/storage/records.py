@@ -83,6 +83,9 @@ class Result(_Scored):
     parameters: Parameters
     sample_evaluations: Count
     backward_samples: Count
+    #: Of candidates in a task of episodes, and trials that tested whether it is solved.
+    episodes: Count = 0
+    test_episodes: Count = 0
 
 
 class DatasetRecord(Record):
