@@ -24,6 +24,8 @@ from genophen_plugins.genotypes.hypernetwork_options import HypernetworkOptions
 
 #: How far a smooth start's blocks are moved apart by their embeddings, beside what is common to all of them.
 DIFFERENCE = 0.3
+#: Numbers of kernels from which standardising them in advance takes less time than reading them once more.
+MANY = 2**20
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ class KernelGenerator(nn.Module):
         """The weights of some layers by name, from a (R, C_in, d) of all their rows of blocks."""
         c_in, d = a.shape[1:]
         numbers = self.weight_out.shape[0] * self.weight_out.shape[1] // self.basis  # of a kernel
-        in_advance = standardized and d < self.basis * numbers and c_in * numbers > 1
+        written = len(a) * self.basis * numbers * c_in
+        worth = written >= MANY and d < self.basis * numbers
+        in_advance = standardized and worth and c_in * numbers > 1
         a, templates = self._standardized(a) if in_advance else self._as_generated(a)
         rows = [tiling.rows for tiling in tilings]
         weights = {}

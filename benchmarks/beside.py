@@ -1,0 +1,91 @@
+"""Another checkout of genophen beside this one: python -m benchmarks.beside CHECKOUT [--pairs N] [CASE...].
+
+Each checkout runs in a process of its own, by its own `.venv` and its own benchmarks, and takes turns with
+the other; ratios are of this checkout's processor time, one thread, to the other's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.table import Table
+from benchmarks.timing import against
+
+#: What a process does: names of cases come in, one a line, and seconds of processor time go out.
+WORKER = """
+import sys, time, torch
+from benchmarks import networks, population, training_step
+torch.set_num_threads(1)
+
+def step(name):
+    batch, embedding_dim, _ = training_step.CASES[name]
+    architecture = networks.make_architecture(name)
+    images = torch.randn(batch, *architecture.input_shape).to(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (batch,))
+    return networks.training_step(networks.make_phenotype(architecture, embedding_dim), images, labels)
+
+def case(name):
+    kind, _, rest = name.partition(":")
+    return step(rest) if kind == "step" else population.contestants(rest, 64, 1000)["genophen"]
+
+calls = {}
+for line in sys.stdin:
+    name = line.strip()
+    if name not in calls:
+        torch.manual_seed(0)
+        calls[name] = case(name)
+        calls[name]()
+    started = time.process_time()
+    calls[name]()
+    print(time.process_time() - started, flush=True)
+"""
+CASES = ["step:vgg-block3", "step:vgg-block2", "step:vgg-block1", "step:mnist-cnn"]
+CASES += ["population:embeddings", "population:genotype"]
+
+
+class Checkout:
+    """A process that computes cases in a checkout."""
+
+    def __init__(self, folder: Path, python: str) -> None:
+        command = [python, "-c", WORKER]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True)
+
+    def seconds(self, case: str) -> float:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(case + "\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
+    parser.add_argument("checkout", type=Path, help="folder of the other checkout, set up by `make setup`")
+    parser.add_argument(
+        "cases", nargs="*", default=CASES, metavar="CASE", help=f"of {', '.join(CASES)} (all)"
+    )
+    parser.add_argument("--pairs", type=int, default=40, help="turns of each case (40)")
+    given = parser.parse_intermixed_args()
+    other = Checkout(given.checkout, str((given.checkout / ".venv/bin/python").absolute()))
+    own = Checkout(Path(__file__).parents[1], sys.executable)
+    for case in given.cases:
+        pairs = [_pair(own, other, case, turn) for turn in range(given.pairs + 3)][3:]
+        ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        rows = [against("other checkout", theirs, theirs), against("this checkout", ours, theirs)]
+        print(Table(case, rows).text(), flush=True)
+
+
+def _pair(own: Checkout, other: Checkout, case: str, turn: int) -> tuple[float, float]:
+    """Seconds of both, in an order that changes from turn to turn."""
+    if turn % 2:
+        return own.seconds(case), other.seconds(case)
+    theirs = other.seconds(case)
+    return own.seconds(case), theirs
+
+
+if __name__ == "__main__":
+    main()
