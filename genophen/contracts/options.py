@@ -100,7 +100,11 @@ def _problem(detail: ErrorDetails, cls: type[Options], where: str) -> Problem:
         return Problem(key, found="unknown key", allowed=known, next_step=hint)
     if detail["type"] == "missing":
         return Problem(key, found="is missing", next_step=f"give it a value: --set '{key}=VALUE'")
-    return Problem(key, found=f"found {shown(detail['input'])}", allowed=_sentence(detail))
+    found = f"found {shown(detail['input'])}"
+    if detail["type"] in ("string_type", "path_type") and isinstance(detail["input"], int | float):
+        hint = f"text that looks like a number needs quotes: --set '{key}=\"{detail['input']}\"'"
+        return Problem(key, found=found, allowed="text", next_step=hint)
+    return Problem(key, found=found, allowed=_sentence(detail))
 
 
 def _sentence(detail: ErrorDetails) -> str:

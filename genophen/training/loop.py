@@ -13,15 +13,16 @@ from typing import Any
 
 import torch
 
-from genophen.contracts.optimizer import Context, Metrics, Optimizer
+from genophen.contracts.optimizer import Metrics
 from genophen.contracts.reporter import Reporter, RunInfo
 from genophen.contracts.task import Scores
 from genophen.errors import PluginError, one_line
 from genophen.plugins.isolation import comes_from
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.experiment import Experiment
+from genophen.training.optimizing import check_steps, context_of, make_optimizer
 from genophen.training.progress import not_finite
-from genophen.training.seeds import derive_seed, seed_global_generators
+from genophen.training.seeds import seed_global_generators
 from genophen.training.signals import StopSignal
 from genophen.training.state import TrainingState
 
@@ -35,39 +36,22 @@ class Loop:
         self.measure = experiment.task.measured()
         training = self.config.training
         seed_global_generators(training.seed)
-        plugin = experiment.plugins.get("optimizer", self.config.optimizer.name)
-        generator = torch.Generator().manual_seed(derive_seed(training.seed, "optimizer"))
-        context = Context(
-            phenotype=self.phenotype,
-            task=experiment.task,
-            readout=experiment.architecture.readout,
-            training=training,
-            total_rounds=training.rounds,
-            generator=generator,
-            optimizer=plugin.name,
-            doing=self.tell,
-        )
+        context = context_of(self.config, experiment.task, experiment.architecture, self.phenotype, self.tell)
         with self.blame("optimizer"):
-            self.optimizer: Optimizer = plugin.cls(self.config.optimizer.options)
+            self.optimizer = make_optimizer(self.config, experiment.plugins)
             self.optimizer.setup(context)
         self.state = TrainingState(
             run=run,
             config=self.config,
             phenotype=self.phenotype,
             optimizer=self.optimizer,
-            generator=generator,
+            generator=context.generator,
             task=experiment.task,
             task_generator=experiment.generator,
             blame=self.blame,
         )
         self.progress = self.state.progress
-        steps = getattr(self.optimizer, "steps_per_round", "not set")
-        if not isinstance(steps, int) or steps < 1:
-            raise PluginError(
-                f"cannot use the optimizer {plugin.name}",
-                found=f"steps_per_round is {steps}",
-                allowed="a whole number from 1, set by setup()",
-            )
+        check_steps(self.optimizer, self.config.optimizer.name)
 
     def blame(self, kind: str) -> AbstractContextManager[None]:
         """Puts an exception down to the run's plugin of that kind."""

@@ -8,14 +8,13 @@ import torch
 
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
-from genophen.contracts.optimizer import Context
 from genophen.contracts.task import Task
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.training.building import build, check_gradients, check_output, make_architecture
 from genophen.training.device import choose_device
+from genophen.training.optimizing import context_of, make_optimizer
 from genophen.training.preparing import check_fit, prepare_task
-from genophen.training.seeds import derive_seed
 
 
 @dataclass
@@ -43,18 +42,9 @@ class Trial:
         Raises:
             GenophenError: where it cannot, for another reason than the data.
         """
-        config, name = self.config, self.config.optimizer.name
-        context = Context(
-            phenotype=self.phenotype,
-            task=self.task,
-            readout=self.architecture.readout,
-            training=config.training,
-            total_rounds=config.training.rounds,
-            generator=torch.Generator().manual_seed(derive_seed(config.training.seed, "optimizer")),
-            optimizer=name,
-        )
-        with self.plugins.blame("optimizer", name):
-            optimizer = self.plugins.get("optimizer", name).cls(config.optimizer.options)
+        context = context_of(self.config, self.task, self.architecture, self.phenotype)
+        with self.plugins.blame("optimizer", self.config.optimizer.name):
+            optimizer = make_optimizer(self.config, self.plugins)
             try:
                 optimizer.check(context)
             finally:

@@ -53,7 +53,7 @@ def complete(command, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_commands_and_plugins_are_completed(complete) -> None:
-    assert complete("genophen ru") == ["plain,run"]
+    assert complete("genophen ru") == ["plain,run", "plain,runs"]
     assert complete("genophen run x.toml --optimizer ad") == ["plain,adam", "plain,adamw"]
     assert complete("genophen run x.toml --genotype hypern") == ["plain,hypernetwork"]
     assert complete("genophen params x.toml --architecture vgg-block") == [

@@ -168,6 +168,7 @@ def test_an_override_that_is_no_toml_is_text(text: str) -> None:
         ("training.rounds=ten", "training.rounds: found 'ten'"),
         ("optimizer.adam.schedule=linear", "optimizer.adam.schedule: found 'linear'"),
         ("optimizer.name=adm", "did you mean adam?"),
+        ("dataset.data_dir=2024", "needs quotes: --set 'dataset.data_dir=\"2024\"'"),
     ],
 )
 def test_a_bare_word_is_refused_where_the_setting_has_no_such_value(assignment: str, said: str) -> None:
