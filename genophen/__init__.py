@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genophen.api import compile, resume, run
     from genophen.contracts.architecture import Architecture
     from genophen.contracts.dataset import Data, Dataset, Split
-    from genophen.contracts.dynamic import DynamicGenotype, PerSample, Scaled, Written
+    from genophen.contracts.dynamic import CellSteps, DynamicGenotype, PerSample, Scaled, Written
     from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
     from genophen.contracts.growing import GrowingGenotype
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "Architecture": "contracts.architecture",
     "Arithmetic": "control.world",
+    "CellSteps": "contracts.dynamic",
     "ConfigError": "errors",
     "Context": "contracts.optimizer",
     "ConvBiases": "phenotype.expressing",
@@ -122,6 +123,7 @@ _MODULE_OF = {
 __all__ = [
     "Architecture",
     "Arithmetic",
+    "CellSteps",
     "ConfigError",
     "Context",
     "ConvBiases",

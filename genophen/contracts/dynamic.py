@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from genophen.contracts.genotype import Genotype
@@ -68,6 +68,17 @@ class PerSample(_Changing):
 Written = Tensor | Scaled | PerSample
 
 
+@dataclass(frozen=True, eq=False)
+class CellSteps:
+    """A cell as `DynamicGenotype.run_sequence` has it."""
+
+    #: The cell itself, whose expressed weights are not in it.
+    module: nn.Module
+    #: Puts what is written into the cell and calls it: `step(written, x_t, carried)` gives the output and
+    #: what is carried on.
+    step: Callable[[Mapping[str, Written], Tensor, Any], tuple[Tensor, Any]]
+
+
 class DynamicGenotype(Genotype):
     """A genotype whose weights depend on the time step and the sample: it has a state of its own.
 
@@ -89,3 +100,13 @@ class DynamicGenotype(Genotype):
         x: what the cell reads, (N, F). hidden: what it carries from the step before, the first tensor of its
         state, (N, H); None at the start, or where it carries nothing.
         """
+
+    def run_sequence(
+        self, cell: str, steps: CellSteps, x: Tensor, carried: Any, state: Any
+    ) -> tuple[Tensor, Any, Any] | None:
+        """All steps of a cell, where the genotype has a faster way than one `express_at` after the other.
+
+        x (N, T, F) to the outputs (N, T, ...), what the cell carries and the genotype's own state after the
+        last step: the same to rounding. None, as here: step by step.
+        """
+        return None

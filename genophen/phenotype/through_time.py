@@ -13,7 +13,15 @@ Step = Callable[[Any, Any], tuple[Tensor, Any]]
 
 
 def scan(step: Step, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-    """Run a step over the sequences x (N, T, ...): outputs (N, T, ...) and the last state."""
+    """Run a step over the sequences x (N, T, ...): outputs (N, T, ...) and the last state.
+
+    A module whose weights a dynamic genotype writes may have a faster way to the same (see
+    `DynamicGenotype.run_sequence`), which is then taken.
+    """
+    for hook in getattr(step, "_forward_pre_hooks", {}).values():
+        if (all_steps := getattr(hook, "all_steps", None)) and (done := all_steps(step, x, state)):
+            found: tuple[Tensor, Any] = done
+            return found
     outputs = []
     for x_t in x.unbind(1):
         output, state = step(x_t, state)

@@ -77,6 +77,37 @@ def test_a_rule_is_its_loop(rule: str, heads: int) -> None:
             torch.testing.assert_close(found[n, t], expected, atol=1e-10, rtol=0)
 
 
+@pytest.mark.parametrize("options", [{}, {"slow_units": 5}, {"rule": "additive", "write_rate": "constant"}])
+def test_all_steps_at_once_are_one_after_the_other(options: dict[str, Any]) -> None:
+    p = phenotype(heads=2, decay=0.9, **options)
+    x = torch.randn(3, 5, 3, dtype=torch.float64)
+    whole, last = p.sequence(x)
+    outputs, state = [], None
+    for t in range(5):
+        output, state = p(x[:, t], state)
+        outputs.append(output)
+    torch.testing.assert_close(torch.stack(outputs, 1), whole, atol=1e-12, rtol=0)
+    first, state = p.sequence(x[:, :2])
+    second, state = p.sequence(x[:, 2:], state)
+    torch.testing.assert_close(torch.cat([first, second], 1), whole, atol=1e-12, rtol=0)
+    torch.testing.assert_close(state, last, atol=1e-12, rtol=0)
+
+
+def test_a_slow_lstm_writes_what_it_has_seen_before() -> None:
+    x = torch.randn(1, 3, 3, dtype=torch.float64)
+    other = torch.cat([-x[:, :1], x[:, 1:]], 1)
+    for units in (0, 5):
+        p = phenotype(slow_units=units)
+        written = []
+        for given in (x, other):
+            slow = p.genotype.slow[0]
+            seen = p.network.embed(given)
+            if slow.cell is not None:
+                seen, _ = slow.cell.sequence(seen)
+            written.append(slow.writing(seen).value[:, 2])
+        assert torch.equal(*written) == (units == 0)
+
+
 def test_heads_that_do_not_divide_the_matrix_are_refused() -> None:
     with pytest.raises(genophen.ConfigError, match=r"shape \(6, 6\) and 4 heads"):
         phenotype(heads=4)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from genophen_plugins.architectures.cells import LSTMCell
 from genophen_plugins.architectures.recurrent import RecurrentNetwork
+from genophen_plugins.genotypes.hyper_sequence import BLOCK
 from torch import Tensor
 
 import genophen
@@ -36,9 +37,9 @@ def test_sizes_are_the_papers(name: str, capsys: pytest.CaptureFixture[str]) -> 
     assert re.search(rf"total +{COUNTS[name]}\n", capsys.readouterr().out)
 
 
-def phenotype(**options: Any) -> genophen.Phenotype:
+def phenotype(main_norm: bool = False, **options: Any) -> genophen.Phenotype:
     torch.manual_seed(0)
-    network = RecurrentNetwork([LSTMCell(3, 5)], 2, dropout=0.0).double()
+    network = RecurrentNetwork([LSTMCell(3, 5, main_norm)], 2, dropout=0.0).double()
     made = genophen.compile(
         network, ["cells.*.weight_*"], "hyper-lstm", hidden_size=4, embedding_dim=2, **options
     )
@@ -102,6 +103,36 @@ def test_gradients_are_those_of_differences() -> None:
     p = phenotype(layer_norm=True)
     x = torch.randn(1, 3, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda given: p.sequence(given)[0], (x,))
+
+
+@pytest.mark.parametrize("layer_norm", [(False, False), (True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("z_from", ["current", "previous"])
+def test_the_gradient_of_all_steps_is_that_of_one_after_the_other(
+    z_from: str, layer_norm: tuple[bool, bool]
+) -> None:
+    """More steps than are taken together, from a state that is not zero, and all that comes out is used."""
+    p = phenotype(z_from=z_from, layer_norm=layer_norm[0], main_norm=layer_norm[1])
+    x = torch.randn(2, BLOCK + 3, 3, dtype=torch.float64, requires_grad=True)
+    _, start = p.sequence(x[:, :2])
+    start = genophen.each_tensor(lambda tensor: tensor.detach().requires_grad_(), start)
+    found = []
+    for outputs, state in (p.sequence(x, start), genophen.scan(p, x, start)):
+        ((h, c),), own = state[0], state[1]["cells.0"]
+        summed = sum(each.sin().sum() for each in (outputs, h, c, *own))
+        wanted = [x, *start[0][0], *start[1]["cells.0"], *p.parameters()]
+        found.append([outputs, h, c, *own, *torch.autograd.grad(summed, wanted)])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+def test_without_gradients_nothing_is_kept_and_nothing_differs() -> None:
+    p = phenotype(layer_norm=True, main_norm=True)
+    x = torch.randn(2, BLOCK + 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        found, state = p.sequence(x)
+    expected, expected_state = p.sequence(x)
+    assert torch.equal(found, expected)
+    torch.testing.assert_close(state, genophen.detached(expected_state), atol=0, rtol=0)
 
 
 def test_step_by_step_is_the_sequence_and_a_state_goes_on() -> None:

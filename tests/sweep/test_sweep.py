@@ -481,6 +481,7 @@ ONE_SIDED = {
     "encodings_block3": {"adam"},
     "encodings_mnist_evolution": {"cma-es"},
     "mnist_search": {"cma-es"},
+    "shakespeare": {"adam"},
 }
 
 
@@ -519,6 +520,25 @@ def test_encodings_are_compared_at_equal_kernel_parameters(
     assert len(counts) == 7 * len(sizes)
     for name, count in counts.items():
         assert min(abs(count / size - 1) for size in sizes) < 0.03, (name, count)
+
+
+@pytest.mark.filterwarnings("ignore:.*has more numbers than it writes")
+def test_recurrent_networks_are_compared_at_equal_total_parameters(tmp_path: Path) -> None:
+    plugins, counts = load_plugins(), {}
+    sweep = read_sweep(ROOT / "examples" / "comparisons" / "shakespeare.toml")
+    for trial in plan(sweep, tmp_path, plugins):
+        config = trial.config
+        made = plugins.get("architecture", config.architecture.name).cls(config.architecture.options)
+        made.fill_in((65,), 65)
+        genotype = plugins.get("genotype", config.genotype.name).cls
+        phenotype = genophen.compile_phenotype(
+            made.build(), made.expressed(), genotype, config.genotype.options
+        )
+        counts[trial.row.name] = phenotype.parameter_counts().total
+    static = counts.pop("static hypernetwork")
+    assert len(counts) == 5
+    assert all(abs(count / counts["LSTM"] - 1) < 0.02 for count in counts.values()), counts
+    assert 0.24 < static / counts["LSTM"] < 0.25
 
 
 TABLES = [

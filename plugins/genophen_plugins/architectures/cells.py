@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,23 @@ class Cell(nn.RNNCellBase):
             nn.init.normal_(self.weight_ih, std=input_size**-0.5)
             for gate in self.weight_hh.chunk(self.gates):
                 nn.init.orthogonal_(gate)
+
+    @classmethod
+    def drawn(
+        cls, input_size: int, hidden_size: int, generator: torch.Generator, layer_norm: bool = False
+    ) -> Self:
+        """A cell whose initial values come from the generator alone."""
+        with torch.random.fork_rng(devices=[]):  # modules draw from the global one as they are built
+            cell = cls(input_size, hidden_size, layer_norm)
+        cell.redraw(generator)
+        return cell
+
+    def redraw(self, generator: torch.Generator) -> None:
+        """Draw the matrices' initial values again."""
+        with torch.no_grad():
+            self.weight_ih.normal_(std=self.input_size**-0.5, generator=generator)
+            for gate in self.weight_hh.chunk(self.gates):
+                nn.init.orthogonal_(gate, generator=generator)
 
     @abstractmethod
     def advance(self, from_x: Tensor, state: Any) -> tuple[Tensor, Any]:

@@ -5,6 +5,7 @@ Ha, Dai & Le 2016, "HyperNetworks", equations 10 to 13 and appendix A.2.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -14,6 +15,8 @@ from torch.nn import functional as F
 
 import genophen
 from genophen_plugins.architectures.cells import Cell, LSTMCell, RNNCell
+from genophen_plugins.genotypes.hyper_sequence import HyperSequence, Settings
+from genophen_plugins.genotypes.lstm_steps import norms_of
 
 #: What each z changes: the rows of the matrix that reads h, those of the one that reads x, and the bias.
 _PARTS = 3
@@ -53,12 +56,8 @@ class HyperWriter(nn.Module):
     def draw(self, generator: torch.Generator) -> None:
         """Initial values that A.2.3 draws: the small cell as any, z_b's weights with deviation 0.01."""
         with torch.no_grad():
-            size = self.cell.hidden_size
             self.z_weight[len(self.z_bias) :].normal_(std=0.01, generator=generator)
-            self.cell.weight_ih.normal_(std=self.cell.input_size**-0.5, generator=generator)
-            for gate in self.cell.weight_hh.chunk(self.cell.gates):
-                nn.init.orthogonal_(gate, generator=generator)
-            assert gate.shape == (size, size)
+        self.cell.redraw(generator)
 
     def forward(self, inputs: Tensor, state: Any) -> tuple[tuple[Tensor, ...], Any]:
         """Inputs [h; x] (N, H + F) to the rows' scales for h and for x and the bias, each (N, G H)."""
@@ -69,6 +68,22 @@ class HyperWriter(nn.Module):
         z = z.view(len(z), -1, self.rows_weight.shape[1]).transpose(0, 1)  # (3 G, N, N_z)
         rows = torch.bmm(z, self.rows_weight).transpose(0, 1)  # (N, 3 G, H)
         return tuple(rows.reshape(len(inputs), _PARTS, -1).unbind(1)), after
+
+    def all_steps(
+        self, main: LSTMCell, weights: Sequence[Tensor], x: Tensor, carried: Any, state: Any
+    ) -> tuple[Tensor, Any, Any]:
+        """An LSTM's outputs (N, T, H) beside a small LSTM, and the last state of both.
+
+        `weights`: weight_hh, weight_ih and bias_ih of the main cell, which are rescaled.
+        """
+        small = cast("LSTMCell", self.cell)
+        norms, small_norms = norms_of(main), norms_of(small)
+        own = (small.weight_hh, small.weight_ih, small.bias_ih, self.z_weight, self.z_bias, self.rows_weight)
+        tensors = (x, *carried, *state, *weights, *own, *norms, *small_norms)
+        keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+        settings = Settings(self._before, keep, len(norms))
+        outputs, cell, small_hidden, small_cell = HyperSequence.apply(settings, *tensors)
+        return outputs, (outputs[:, -1], cell), (small_hidden, small_cell)
 
 
 class HyperRecurrent(genophen.DynamicGenotype):
@@ -128,6 +143,22 @@ class HyperRecurrent(genophen.DynamicGenotype):
             of_x: genophen.Scaled(base[of_x], rows_x),
             bias_name: base[bias_name] + bias,
         }, state
+
+    def run_sequence(
+        self, cell: str, steps: genophen.CellSteps, x: Tensor, carried: Any, state: Any
+    ) -> tuple[Tensor, Any, Any] | None:
+        main, writer = steps.module, cast("HyperWriter", self.writers[self._places[cell][0]])
+        # The gradient of other cells is not written out, nor in lower precision.
+        if (
+            type(main) is not LSTMCell
+            or type(writer.cell) is not LSTMCell
+            or torch.is_autocast_enabled(x.device.type)
+        ):
+            return None
+        _, of_x, of_h = self._places[cell]
+        base = self.express()
+        weights = [base[of_h], base[of_x], base[of_x.replace("weight_ih", "bias_ih")]]
+        return writer.all_steps(main, weights, x, carried or main.begin(x[:, 0]), state)
 
     def genes(self, scope: str) -> list[str]:
         names = [name for name, _ in self.named_parameters()]
