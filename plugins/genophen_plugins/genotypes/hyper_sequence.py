@@ -17,6 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from genophen_plugins.genotypes.lstm_steps import ORDER, LSTMSteps
+from genophen_plugins.genotypes.scratch import Scratch
 
 #: Steps whose products are one: what they hold at a time stays within a processor's cache.
 BLOCK = 16
@@ -47,19 +48,23 @@ class HyperSequence(Function):
         w = _Weights(weights)
         count, steps = x.shape[:2]
         units, size = hidden.shape[1], small_hidden.shape[1]
-        keep = settings.keep
+        keep, scratch = settings.keep, Scratch()
         norms = weights[9:]
-        main = LSTMSteps(norms[: settings.main_norms], cell, steps, keep)
-        small = LSTMSteps(norms[settings.main_norms :], small_cell, steps, keep)
+        main = LSTMSteps(norms[: settings.main_norms], cell, steps, keep, scratch)
+        small = LSTMSteps(norms[settings.main_norms :], small_cell, steps, keep, scratch)
         #: [h; small h] before each step and after the last.
-        joined = x.new_empty(steps + 1, count, units + size)
+        joined = scratch.empty(x, steps + 1, count, units + size)
         torch.cat([hidden, small_hidden], 1, out=joined[0])
-        of_h = x.new_empty(steps if keep else 1, 4, count, units)
+        of_h = scratch.empty(x, steps if keep else 1, 4, count, units)
         z = x.new_empty(steps if keep else 1, count, w.z_weight.shape[0])
-        rows = x.new_empty(w.rows.shape[0], count, units)
+        rows = scratch.empty(x, 12, count, units)
+        block = min(BLOCK, steps)
+        from_x = scratch.empty(x, 4, block, count, units)
+        small_from_x = scratch.empty(x, 4, block, count, size)
         for start in range(0, steps, BLOCK):
             x_b = _steps_first(x[:, start : start + BLOCK])
-            from_x, small_from_x = w.of_x(x_b), w.small_of_x(x_b)  # (4, B, N, H)
+            w.of_x(x_b, from_x)
+            w.small_of_x(x_b, small_from_x)
             for t in range(start, min(start + BLOCK, steps)):
                 at, read = main.at(t), joined[t]
                 every = read.expand(4, -1, -1)
@@ -72,9 +77,9 @@ class HyperSequence(Function):
                 gates = torch.add(rows[8:], w.bias, out=main.gates[at])
                 gates.addcmul_(rows[:4], of_h[at]).addcmul_(rows[4:8], from_x[:, t - start])
                 main.forward(t, joined[t + 1, :, :units])
-        ctx.settings, ctx.parts = settings, (main, small, joined, of_h, z) if keep else None
+        ctx.settings, ctx.parts = settings, (main, small, joined, of_h, z, scratch) if keep else None
         ctx.save_for_backward(x, *weights)
-        outputs = joined[1:, :, :units].transpose(0, 1).contiguous()
+        outputs = joined[1:, :, :units].transpose(0, 1).clone(memory_format=torch.contiguous_format)
         return outputs, main.cell, joined[-1, :, units:].clone(), small.cell
 
     @staticmethod
@@ -82,21 +87,21 @@ class HyperSequence(Function):
     def backward(ctx: Any, of_outputs: Tensor, of_cell: Tensor, *of_small: Tensor) -> tuple[Any, ...]:
         x, *weights = ctx.saved_tensors
         w, settings = _Weights(weights), ctx.settings
-        main, small, joined, of_h, z = ctx.parts
+        main, small, joined, of_h, z, _ = ctx.parts
         count, steps, units = x.shape[0], x.shape[1], of_outputs.shape[2]
         of_small_hidden, of_small_cell = of_small
         of_hidden = torch.zeros_like(of_cell)
         g = _Weights([torch.zeros_like(each) for each in weights[:9]])
         of_x = torch.empty_like(x) if ctx.needs_input_grad[1] else None
-        rows = x.new_empty(8, count, units)
-        of_rows = x.new_empty(12, count, units)
-        block = min(BLOCK, steps)
-        by_h, by_x = x.new_empty(2, 4, block, count, units).unbind()
-        by_small = x.new_empty(4, block, count, small.cell.shape[1])
+        block, scratch = min(BLOCK, steps), Scratch()
+        rows, of_rows = (scratch.empty(x, parts, count, units) for parts in (8, 12))
+        from_x, by_h, by_x = (scratch.empty(x, 4, block, count, units) for _ in range(3))
+        by_small = scratch.empty(x, 4, block, count, small.cell.shape[1])
         by_z = x.new_empty(block, count, z.shape[2])
         for start in reversed(range(0, steps, BLOCK)):
             x_b = _steps_first(x[:, start : start + BLOCK])
-            from_x, length = w.of_x(x_b), len(x_b)
+            w.of_x(x_b, from_x)
+            length = len(x_b)
             for t in reversed(range(start, start + length)):
                 b = t - start
                 of_hidden += of_outputs[:, t]
@@ -150,14 +155,15 @@ class _Weights:
         z_bias = torch.cat([z_bias, z_bias.new_zeros(len(z_weight) - len(z_bias))])  # z_b has none
         self.z_bias = _parts(z_bias.view(-1, dim)).flatten()
 
-    def of_x(self, x: Tensor) -> Tensor:
-        """x (B, N, F) times weight_ih: (4, B, N, H)."""
-        return torch.matmul(x.flatten(0, 1), self.input.mT).unflatten(1, x.shape[:2])
+    def of_x(self, x: Tensor, out: Tensor) -> None:
+        """x (B, N, F) times weight_ih, into `out` (4, at least B, N, H)."""
+        into = out[:, : len(x)].flatten(1, 2)
+        torch.bmm(x.flatten(0, 1).expand(4, -1, -1), self.input.mT, out=into)
 
-    def small_of_x(self, x: Tensor) -> Tensor:
+    def small_of_x(self, x: Tensor, out: Tensor) -> None:
         """The same of the small cell, its bias included."""
-        every = x.flatten(0, 1).expand(4, -1, -1)
-        return torch.baddbmm(self.small_bias, every, self.small_input.mT).unflatten(1, x.shape[:2])
+        into = out[:, : len(x)].flatten(1, 2)
+        torch.baddbmm(self.small_bias, x.flatten(0, 1).expand(4, -1, -1), self.small_input.mT, out=into)
 
     def rows_of(self, z: Tensor, out: Tensor) -> None:
         """From z's (N, 12 N_z) to as many parts' rows as `out` (parts, N, H) takes."""
