@@ -17,7 +17,6 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from genophen_plugins.genotypes.lstm_steps import ORDER, LSTMSteps
-from genophen_plugins.genotypes.scratch import Scratch
 
 #: Steps whose products are one: what they hold at a time stays within a processor's cache.
 BLOCK = 16
@@ -48,19 +47,19 @@ class HyperSequence(Function):
         w = _Weights(weights)
         count, steps = x.shape[:2]
         units, size = hidden.shape[1], small_hidden.shape[1]
-        keep, scratch = settings.keep, Scratch()
+        keep = settings.keep
         norms = weights[9:]
-        main = LSTMSteps(norms[: settings.main_norms], cell, steps, keep, scratch)
-        small = LSTMSteps(norms[settings.main_norms :], small_cell, steps, keep, scratch)
+        main = LSTMSteps(norms[: settings.main_norms], cell, steps, keep)
+        small = LSTMSteps(norms[settings.main_norms :], small_cell, steps, keep)
         #: [h; small h] before each step and after the last.
-        joined = scratch.empty(x, steps + 1, count, units + size)
+        joined = x.new_empty(steps + 1, count, units + size)
         torch.cat([hidden, small_hidden], 1, out=joined[0])
-        of_h = scratch.empty(x, steps if keep else 1, 4, count, units)
+        of_h = x.new_empty(steps if keep else 1, 4, count, units)
         z = x.new_empty(steps if keep else 1, count, w.z_weight.shape[0])
-        rows = scratch.empty(x, 12, count, units)
+        rows = x.new_empty(12, count, units)
         block = min(BLOCK, steps)
-        from_x = scratch.empty(x, 4, block, count, units)
-        small_from_x = scratch.empty(x, 4, block, count, size)
+        from_x = x.new_empty(4, block, count, units)
+        small_from_x = x.new_empty(4, block, count, size)
         for start in range(0, steps, BLOCK):
             x_b = _steps_first(x[:, start : start + BLOCK])
             w.of_x(x_b, from_x)
@@ -77,7 +76,7 @@ class HyperSequence(Function):
                 gates = torch.add(rows[8:], w.bias, out=main.gates[at])
                 gates.addcmul_(rows[:4], of_h[at]).addcmul_(rows[4:8], from_x[:, t - start])
                 main.forward(t, joined[t + 1, :, :units])
-        ctx.settings, ctx.parts = settings, (main, small, joined, of_h, z, scratch) if keep else None
+        ctx.settings, ctx.parts = settings, (main, small, joined, of_h, z) if keep else None
         ctx.save_for_backward(x, *weights)
         outputs = joined[1:, :, :units].transpose(0, 1).clone(memory_format=torch.contiguous_format)
         return outputs, main.cell, joined[-1, :, units:].clone(), small.cell
@@ -87,16 +86,16 @@ class HyperSequence(Function):
     def backward(ctx: Any, of_outputs: Tensor, of_cell: Tensor, *of_small: Tensor) -> tuple[Any, ...]:
         x, *weights = ctx.saved_tensors
         w, settings = _Weights(weights), ctx.settings
-        main, small, joined, of_h, z, _ = ctx.parts
+        main, small, joined, of_h, z = ctx.parts
         count, steps, units = x.shape[0], x.shape[1], of_outputs.shape[2]
         of_small_hidden, of_small_cell = of_small
         of_hidden = torch.zeros_like(of_cell)
         g = _Weights([torch.zeros_like(each) for each in weights[:9]])
         of_x = torch.empty_like(x) if ctx.needs_input_grad[1] else None
-        block, scratch = min(BLOCK, steps), Scratch()
-        rows, of_rows = (scratch.empty(x, parts, count, units) for parts in (8, 12))
-        from_x, by_h, by_x = (scratch.empty(x, 4, block, count, units) for _ in range(3))
-        by_small = scratch.empty(x, 4, block, count, small.cell.shape[1])
+        block = min(BLOCK, steps)
+        rows, of_rows = (x.new_empty(parts, count, units) for parts in (8, 12))
+        from_x, by_h, by_x = (x.new_empty(4, block, count, units) for _ in range(3))
+        by_small = x.new_empty(4, block, count, small.cell.shape[1])
         by_z = x.new_empty(block, count, z.shape[2])
         for start in reversed(range(0, steps, BLOCK)):
             x_b = _steps_first(x[:, start : start + BLOCK])

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from genophen_plugins.architectures.cells import LSTMCell
-from genophen_plugins.genotypes.scratch import Scratch
 
 #: Where each of the gates write, keep, read and new stands in an `LSTMCell`: those through a sigmoid first.
 ORDER = [0, 1, 3, 2]
@@ -32,16 +31,14 @@ class LSTMSteps:
     With `keep` it remembers of every step what the gradient needs.
     """
 
-    def __init__(
-        self, norms: Sequence[Tensor], cell: Tensor, steps: int, keep: bool, scratch: Scratch
-    ) -> None:
+    def __init__(self, norms: Sequence[Tensor], cell: Tensor, steps: int, keep: bool) -> None:
         """`norms`: of `norms_of`. `cell`: c before the first step, (N, H)."""
         self._norms = [*(each[ORDER][:, None] for each in norms[:2]), *norms[2:]]
         self._keep = keep
         kept, like = steps if keep else 1, cell.shape
-        self.gates = scratch.empty(cell, kept, 4, *like)
-        self._active = self.gates if not norms else scratch.empty(cell, kept, 4, *like)
-        self._told = scratch.empty(cell, kept, *like)
+        self.gates = cell.new_empty(kept, 4, *like)
+        self._active = self.gates if not norms else cell.new_empty(kept, 4, *like)
+        self._told = cell.new_empty(kept, *like)
         self._cells = [cell]
         self._gate_norms: list[tuple[Tensor, Tensor, Tensor]] = []
         self._cell_norms: list[tuple[Tensor, Tensor]] = []
@@ -67,8 +64,8 @@ class LSTMSteps:
         write, keep, read, new = active.unbind()
         cell = torch.mul(keep, before).addcmul_(write, new)
         if self._norms:
-            shape = cell.shape[-1:]
-            normal, mean, scale = torch.native_layer_norm(cell, shape, *self._norms[2:], _EPSILON)
+            gain, bias = self._norms[2:]
+            normal, mean, scale = torch.native_layer_norm(cell, cell.shape[-1:], gain, bias, _EPSILON)
             torch.tanh(normal, out=told)
             if self._keep:
                 self._cell_norms.append((mean, scale))
