@@ -8,17 +8,17 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
-from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from genophen.contracts.optimizer import Metrics
-from genophen.contracts.reporter import Reporter, RunInfo
+from genophen.contracts.reporter import Reporter
 from genophen.contracts.task import Scores
 from genophen.errors import PluginError, one_line
 from genophen.plugins.isolation import comes_from
 from genophen.storage.rundir import RunDirectory, load_state
+from genophen.training.account import Account
 from genophen.training.experiment import Experiment
 from genophen.training.optimizing import check_steps, context_of, make_optimizer
 from genophen.training.progress import not_finite
@@ -51,6 +51,7 @@ class Loop:
             blame=self.blame,
         )
         self.progress = self.state.progress
+        self.account = Account(experiment, self.optimizer, self.progress, run)
         check_steps(self.optimizer, self.config.optimizer.name)
 
     def blame(self, kind: str) -> AbstractContextManager[None]:
@@ -67,41 +68,10 @@ class Loop:
             with self.blame("task" if comes_from(error, type(self.experiment.task)) else "optimizer"):
                 raise
 
-    def info(self) -> RunInfo:
-        return RunInfo(
-            directory=self.run_directory.path,
-            architecture=self.config.architecture.name,
-            genotype=self.config.genotype.name,
-            optimizer=self.config.optimizer.name,
-            dataset=self.config.source,
-            task=self.config.task.name,
-            measure=self.measure,
-            train_loss=self.optimizer.train_loss,
-            device=str(self.experiment.device),
-            total_rounds=self.config.training.rounds,
-            steps_per_round=self.optimizer.steps_per_round,
-            parameters=self.parameters(),
-            images=self.experiment.task.sizes(),
-            inputs=self.experiment.task.inputs,
-            rounds_done=max(0, self.progress.round),
-            steps_done=len(self.progress.losses),
-            best_score=self.progress.best_score,
-        )
-
     def tell(self, what: str, done: float | None = None) -> None:
         """Tell the reporters what goes on."""
         for reporter in self.reporters:
             reporter.doing(what, done)
-
-    def parameters(self) -> dict[str, int]:
-        counts = asdict(self.phenotype.parameter_counts())
-        searched = counts["total"] if self.optimizer.searched is None else self.optimizer.searched
-        return {**counts, "searched": searched}
-
-    def derived(self) -> dict[str, Any]:
-        """Settings that were left open, by dotted key, with what the optimizer put in their place."""
-        prefix = f"optimizer.{self.config.optimizer.name}"
-        return {f"{prefix}.{key}": value for key, value in self.optimizer.derived.items()}
 
     def run(self, stop_signal: StopSignal) -> None:
         """Train until all rounds are done or something ends the run.
@@ -198,7 +168,7 @@ class Loop:
         self.state.prove()
         problem = not_finite(self.phenotype, progress.losses)
         validation = self.experiment.evaluate("validation")
-        row = self._row(validation)
+        row = self.account.row(validation)
         run.append(run.metrics, row)
         always = self.config.training.keep == "last" or bool(self.optimizer.stop_reason)
         if problem := problem or self._not_finite(validation):
@@ -229,63 +199,12 @@ class Loop:
         waited = progress.round - progress.best_round
         return 0 < patience <= waited and not self.optimizer.needs_all_rounds
 
-    def _row(self, validation: Scores) -> dict[str, Any]:
-        """A row of `metrics.jsonl`; numbers that are not finite become null."""
-        progress = self.progress
-        train_loss = learning_rate = None
-        extras: dict[str, float | torch.Tensor] = {}
-        if progress.last is not None:
-            losses = [float(loss) for loss in progress.losses]
-            train_loss = float(torch.tensor(losses, dtype=torch.float64).mean())
-            learning_rate, extras = progress.last.learning_rate, dict(progress.last.extras)
-        row = {
-            "round": progress.round,
-            "train_loss": _finite(train_loss),
-            "validation_loss": _finite(validation.loss),
-            "validation_score": _finite(validation.value),
-            f"validation_{self.measure.key}": _finite(self.measure.own(validation.value)),
-            "learning_rate": _finite(learning_rate),
-            "sample_evaluations": self.phenotype.samples.sample_evaluations,
-            **self.phenotype.samples.episode_counts(),
-        }
-        extras |= {f"validation_{name}": value for name, value in validation.extras.items()}
-        return row | {name: _finite(value) for name, value in extras.items() if name not in row}
-
     def result(self) -> dict[str, Any]:
         """What `result.json` says; measures the test images where the run came to its end."""
-        progress, measure, test_score = self.progress, self.measure, None
-        if progress.status in ("completed", "stopped-early"):
+        test_score = None
+        if self.progress.status in ("completed", "stopped-early"):
             tensors, _ = self.run_directory.load_best()
             load_state(self.phenotype, tensors, self.run_directory.best)
             self.tell("testing")
             test_score = self.experiment.evaluate("test").value
-        config, samples = self.config, self.phenotype.samples
-        return {
-            "status": progress.status,
-            "stop_reason": progress.stop_reason or None,
-            "signal": progress.signal or None,
-            "architecture": config.architecture.name,
-            "genotype": config.genotype.name,
-            "optimizer": config.optimizer.name,
-            "dataset": config.source,
-            "task": config.task.name,
-            **measure.as_record(),
-            "seed": config.training.seed,
-            "rounds": max(0, progress.round),
-            "best_round": progress.best_round if progress.best_round >= 0 else None,
-            "validation_score": progress.best_score,
-            "test_score": test_score,
-            f"validation_{measure.key}": measure.own(progress.best_score),
-            f"test_{measure.key}": measure.own(test_score),
-            "train_loss_name": self.optimizer.train_loss,
-            "parameters": self.parameters(),
-            "derived": self.derived(),
-            "sample_evaluations": samples.sample_evaluations,
-            "backward_samples": samples.backward_samples,
-            **self.phenotype.samples.episode_counts(),
-            "wall_seconds": round(progress.seconds, 3),
-        }
-
-
-def _finite(value: float | torch.Tensor | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
+        return self.account.result(test_score)

@@ -27,7 +27,7 @@ def train(loop: Loop, reporters: Sequence[Reporter]) -> dict[str, Any]:
     when there is nothing left to interrupt is handed on, to the caller's handler or as an exception.
     """
     loop.state.check_space()
-    info = loop.info()
+    info = loop.account.info()
     for reporter in reporters:
         reporter.start(info)
     result: dict[str, Any] = {"status": "failed"}
@@ -74,7 +74,7 @@ def train_from_start(
     if excess := experiment.phenotype.excess():
         notify(excess)
     loop = Loop(experiment, run, reporters)
-    for key, value in loop.derived().items():
+    for key, value in loop.account.derived().items():
         notify(f"{key} = {json.dumps(value)}, as it was left open")
     run.write_json(run.environment, describe_environment(experiment))
     return train(loop, reporters)
