@@ -10,12 +10,12 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genophen.control.episodes import Episodes, run_in_numbers
 from genophen.control.tracing import MakeController, program
@@ -30,16 +30,10 @@ FLAGS = ("-O1", "-fno-builtin", "-ffp-contract=off", "-shared", "-fPIC")
 _log = logging.getLogger("genophen.control")
 
 
-class Numeric(Protocol):
-    """A network that says itself in numbers (see `controllers`)."""
-
-    __hash__: Any
-    in_numbers: MakeController
-
-
 def run_few(
     world: World,
-    network: Numeric,
+    network: nn.Module,
+    make: MakeController,
     weights: Mapping[str, Tensor],
     starts: Tensor,
     horizon: int,
@@ -49,8 +43,7 @@ def run_few(
     Compiled or not, the bits are the same, so that it may change in the middle of a run. GENOPHEN_COMPILE=0
     keeps compilers out of it.
     """
-    make = network.in_numbers
-    code = _code(world, network, weights, starts)
+    code = _code(world, network, make, weights, starts)
     if code is not None and (compiled := code.function(world, make, weights, starts)) is not None:
         return _run(compiled, world, weights, starts, horizon)
     controllers = [make(rows, NUMBERS) for rows in _rows(weights)]
@@ -84,15 +77,17 @@ class _Code:
 
 #: By its text: networks of one kind in one world have the same.
 _KNOWN: dict[str, _Code] = {}
-_CODES: WeakKeyDictionary[World, WeakKeyDictionary[Any, _Code | None]] = WeakKeyDictionary()
+_CODES: WeakKeyDictionary[World, WeakKeyDictionary[nn.Module, _Code | None]] = WeakKeyDictionary()
 
 
-def _code(world: World, network: Numeric, weights: Mapping[str, Tensor], starts: Tensor) -> _Code | None:
+def _code(
+    world: World, network: nn.Module, make: MakeController, weights: Mapping[str, Tensor], starts: Tensor
+) -> _Code | None:
     codes = _CODES.setdefault(world, WeakKeyDictionary())
     if network not in codes:
         shapes = {name: tuple(stack.shape[1:]) for name, stack in weights.items()}
         try:
-            text = program(world, network.in_numbers, shapes, starts.shape[1])
+            text = program(world, make, shapes, starts.shape[1])
             codes[network] = _KNOWN.setdefault(text, _Code(text))
         except Exception as error:  # what they do with symbols is their own code's affair
             _log.debug("%s is not compiled: %r", type(world).__name__, error)

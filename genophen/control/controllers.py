@@ -4,9 +4,7 @@ A network may say more about itself than a module does, for speed (both are as i
 
 - `respond(weights, x, state, ops)`, a static method: outputs (P, E, A) and the next state of networks with
   weights (P, *shape) by name on inputs (P, E, F), in arrays or in tensors;
-- `in_numbers(weights, ops)`: a function of a tuple of F numbers and a state (None at first) that gives A
-  numbers and the next state, of one network with weights in nested lists. Its products are sums one after the
-  other (`genophen.added`), its functions those of `ops`: it is also called on symbols, to be compiled.
+- `in_numbers(weights, ops)`, of one network in numbers of any kind (see `numeric`).
 """
 
 from __future__ import annotations
@@ -20,7 +18,9 @@ from torch import Tensor
 from genophen.control.batch import Controllers, run_together
 from genophen.control.compiled import run_few
 from genophen.control.episodes import Episodes
-from genophen.control.world import ARRAYS, Arithmetic, Value, World
+from genophen.control.numeric import NumericControllers, numeric
+from genophen.control.tracing import MakeController
+from genophen.control.world import ARRAYS, TENSORS, Arithmetic, Value, World
 from genophen.population.networks import Networks
 
 #: Pairs of a candidate and a start up to which Python's floats are faster than arrays.
@@ -67,17 +67,27 @@ def run_networks(world: World, networks: Networks, starts: Tensor, horizon: int)
     Which way they are run depends on nothing but how many they are, so that a resumed run takes the same.
     """
     network: Any = networks.network
+    make = numeric(network)
     weights = {name: stack.double() for name, stack in networks.weights().items()}
     with networks.samples.paused():
-        if networks.count * len(starts) <= FEW and hasattr(network, "in_numbers"):
-            episodes = run_few(world, network, weights, starts, horizon)
-        elif hasattr(network, "respond"):
-            own = {
-                name: stack.numpy() if starts.device.type == "cpu" else stack
-                for name, stack in weights.items()
-            }
-            episodes = run_together(world, RespondingControllers(network.respond, own), starts, horizon)
+        if networks.count * len(starts) <= FEW and make is not None:
+            episodes = run_few(world, network, make, weights, starts, horizon)
         else:
-            episodes = run_together(world, NetworkControllers(networks), starts, horizon)
+            controllers = _together(networks, make, weights, starts)
+            episodes = run_together(world, controllers, starts, horizon)
     networks.samples.count_episodes(episodes.steps.numel(), int(episodes.steps.sum()))
     return episodes
+
+
+def _together(
+    networks: Networks, make: MakeController | None, weights: dict[str, Tensor], starts: Tensor
+) -> Controllers:
+    """The controllers of many pairs, in the way that is fastest."""
+    network: Any = networks.network
+    arrays = starts.device.type == "cpu"
+    own = {name: stack.numpy() if arrays else stack for name, stack in weights.items()}
+    if hasattr(network, "respond"):
+        return RespondingControllers(network.respond, own)
+    if make is not None:
+        return NumericControllers(make, own, ARRAYS if arrays else TENSORS)
+    return NetworkControllers(networks)

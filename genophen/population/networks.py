@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.errors import ConfigError
 from genophen.phenotype.accounting import SampleCounter
 from genophen.phenotype.phenotype import Phenotype
@@ -68,6 +69,10 @@ class Networks:
     @classmethod
     def of(cls, phenotype: Phenotype) -> Networks:
         """A phenotype as it is now, as one network."""
+        if isinstance(phenotype.genotype, DynamicGenotype):  # which writes while the network runs
+            network = copy.deepcopy(phenotype).eval().requires_grad_(False)
+            weights = {name: each.detach()[None] for name, each in network.named_parameters()}
+            return cls.of_population(Evaluator(network), weights, {}, 1, phenotype.samples)
         plain = phenotype.materialize()
         return cls(phenotype, {name: each.detach()[None] for name, each in plain.named_parameters()})
 

@@ -88,10 +88,10 @@ NETWORKS = [ElmanNetwork(2, 4, 2, True), Perceptron([2, 5, 2])]
 def test_compiled_code_does_what_python_does(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled, "WORTH", 0)
     weights, world = drawn(network, 4), Odd()
-    code = compiled._code(world, network, weights, STARTS)
+    code = compiled._code(world, network, network.in_numbers, weights, STARTS)
     assert code is not None
     assert code.function(world, network.in_numbers, weights, STARTS) is not None
-    found = compiled.run_few(world, network, weights, STARTS, 300)
+    found = compiled.run_few(world, network, network.in_numbers, weights, STARTS, 300)
     assert_equal(found, in_python(world, network, weights, STARTS, 300))
     assert len(found.steps.unique()) > 1
 
@@ -100,12 +100,12 @@ def test_compiled_code_does_what_python_does(network: Any, monkeypatch: pytest.M
 def test_the_benchmark_is_compiled_once_it_is_worth_it() -> None:
     task, network = DoublePole(DoublePole.Options()), ElmanNetwork(3, 3, 1, False)
     weights, starts = drawn(network, 13), gruaus_starts()[300:302]
-    code = compiled._code(task, network, weights, starts)
+    code = compiled._code(task, network, network.in_numbers, weights, starts)
     assert code is not None
     assert code.function(task, network.in_numbers, weights, starts) is None
-    before = compiled.run_few(task, network, weights, starts, 1000)
+    before = compiled.run_few(task, network, network.in_numbers, weights, starts, 1000)
     code.steps = compiled.WORTH
-    assert_equal(compiled.run_few(task, network, weights, starts, 1000), before)
+    assert_equal(compiled.run_few(task, network, network.in_numbers, weights, starts, 1000), before)
     assert code.steps == compiled.WORTH, "that was in Python"
 
 
@@ -115,8 +115,8 @@ def test_a_world_that_symbols_do_not_tell_runs_in_python(world: World) -> None:
     weights = drawn(network, 1)
     with pytest.raises((Untraceable, TypeError)):
         program(world, network.in_numbers, {n: tuple(w.shape[1:]) for n, w in weights.items()}, 2)
-    assert compiled._code(world, network, weights, STARTS) is None
-    found = compiled.run_few(world, network, weights, STARTS, 5)
+    assert compiled._code(world, network, network.in_numbers, weights, STARTS) is None
+    found = compiled.run_few(world, network, network.in_numbers, weights, STARTS, 5)
     assert_equal(found, in_python(world, network, weights, STARTS, 5))
 
 
@@ -152,9 +152,9 @@ def test_all_stays_in_python(case: Any, monkeypatch: pytest.MonkeyPatch) -> None
     case(monkeypatch)
     world, network = Odd(), Perceptron([2, 2])
     weights = drawn(network, 2)
-    found = compiled.run_few(world, network, weights, STARTS, 50)
+    found = compiled.run_few(world, network, network.in_numbers, weights, STARTS, 50)
     assert_equal(found, in_python(world, network, weights, STARTS, 50))
-    code = compiled._code(world, network, weights, STARTS)
+    code = compiled._code(world, network, network.in_numbers, weights, STARTS)
     assert code is not None
     assert code.function(world, network.in_numbers, weights, STARTS) is None
 

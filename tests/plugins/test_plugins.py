@@ -84,8 +84,8 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     plugins = load_plugins()
     assert plugins.failures == []
     assert plugins.names("architecture") == [
-        "elman", "fast-weight-network", "gru", "lstm", "mlp", "mnist-cnn", "rnn", "vgg-block1", "vgg-block2",
-        "vgg-block3",
+        "elman", "fast-weight-controller", "fast-weight-network", "gru", "lstm", "mlp", "mnist-cnn", "rnn",
+        "vgg-block1", "vgg-block2", "vgg-block3",
     ]  # fmt: skip
     assert plugins.names("genotype") == [
         "cppn", "cppn-graph", "dct", "direct", "fast-weights", "hyper-lstm", "hyper-rnn", "hypernetwork",
@@ -212,7 +212,17 @@ def test_every_hook_is_documented_and_every_kind_has_one() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["fast-weight-network", "gru", "lstm", "mnist-cnn", "rnn", "vgg-block1", "vgg-block2", "vgg-block3"],
+    [
+        "fast-weight-controller",
+        "fast-weight-network",
+        "gru",
+        "lstm",
+        "mnist-cnn",
+        "rnn",
+        "vgg-block1",
+        "vgg-block2",
+        "vgg-block3",
+    ],
 )
 def test_shipped_architectures_keep_the_contract(name: str) -> None:
     check_architecture(load_plugins().get("architecture", name).cls)

@@ -6,11 +6,17 @@ from typing import Any
 
 import pytest
 import torch
+from genophen_plugins.architectures.fast_weight_controller import FastWeightController
 from genophen_plugins.architectures.fast_weight_network import FastWeightNetwork
+from genophen_plugins.tasks.double_pole import DoublePole
 from torch import Tensor
 from torch.nn import functional as F
 
 import genophen
+from genophen.control.batch import run_together
+from genophen.control.controllers import NetworkControllers, run_networks
+from genophen.control.numeric import NumericControllers, numeric
+from genophen.control.world import ARRAYS, NUMBERS
 
 
 def phenotype(size: int = 6, **options: Any) -> genophen.Phenotype:
@@ -77,6 +83,7 @@ def test_a_rule_is_its_loop(rule: str, heads: int) -> None:
             torch.testing.assert_close(found[n, t], expected, atol=1e-10, rtol=0)
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("options", [{}, {"slow_units": 5}, {"rule": "additive", "write_rate": "constant"}])
 def test_all_steps_at_once_are_one_after_the_other(options: dict[str, Any]) -> None:
     p = phenotype(heads=2, decay=0.9, **options)
@@ -106,6 +113,92 @@ def test_a_slow_lstm_writes_what_it_has_seen_before() -> None:
                 seen, _ = slow.cell.sequence(seen)
             written.append(slow.writing(seen).value[:, 2])
         assert torch.equal(*written) == (units == 0)
+=======
+ANCHORED = {
+    "rule": "additive",
+    "key": "constant",
+    "key_activation": "identity",
+    "write_rate": "constant",
+    "decay": "learned",
+    "decay_to": "start",
+    "order": "read-write",
+}
+
+
+def controller(**options: Any) -> genophen.Phenotype:
+    torch.manual_seed(0)
+    made = genophen.compile(FastWeightController(3, 2).double(), ["fast.weight"], "fast-weights", **options)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.5 * torch.randn_like(parameter))
+    return made
+
+
+def test_what_is_written_decays_towards_the_start_and_is_read_a_step_later() -> None:
+    p = controller(**ANCHORED)
+    x = torch.randn(1, 5, 3, dtype=torch.float64)
+    found, _ = p.sequence(x)
+
+    slow = p.genotype.slow[0]
+    start, decay = p.genotype.express()["fast.weight"], slow.decay.detach().sigmoid()
+    written = torch.zeros_like(start)
+    for t in range(5):
+        seen = torch.cat([x[0, t], torch.ones(1, dtype=torch.float64)])
+        torch.testing.assert_close(found[0, t], (start + written) @ seen, atol=1e-12, rtol=0)
+        written = decay * written + torch.outer(slow.value_weight @ seen, slow.key)
+
+
+def test_genes_that_mean_nothing_are_not_searched() -> None:
+    names = {name.rpartition(".")[2] for name in controller(**ANCHORED).genes("genotype")}
+    assert names == {"key", "value_weight", "decay", "first"}
+    assert "genotype.slow.0.rate_bias" in controller(**ANCHORED | {"write_rate": "gated"}).genes("genotype")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, ANCHORED, {"decay": 0.9, "key_activation": "softmax"}, {"key": "constant", "decay_to": "start"}],
+    ids=["delta", "anchored", "softmax", "constant key"],
+)
+def test_in_numbers_and_arrays_a_step_is_what_torch_makes_of_it(options: dict[str, Any]) -> None:
+    p = controller(**options)
+    x = torch.randn(1, 6, 3, dtype=torch.float64)
+    expected = p.sequence(x)[0][0].tolist()
+    networks = genophen.Networks.of(p)
+    weights, make = networks.weights(), numeric(networks.network)
+    assert make is not None
+    act = make({name: stack[0].tolist() for name, stack in weights.items()}, NUMBERS)
+    twice = {name: torch.cat([stack, stack]).numpy() for name, stack in weights.items()}
+    many = NumericControllers(make, twice, ARRAYS)
+    state = memory = None
+    for t in range(6):
+        actions, state = act(tuple(x[0, t].tolist()), state)
+        assert actions == pytest.approx(expected[t], rel=1e-10)
+        found, memory = many(x[0, t].repeat(2, 3, 1).numpy(), memory, ARRAYS)
+        assert found.tolist() == [[pytest.approx(expected[t], rel=1e-10)] * 3] * 2
+
+
+def test_networks_that_do_not_say_what_a_cell_reads_stay_in_torch() -> None:
+    assert numeric(phenotype()) is None
+    assert numeric(controller(heads=2)) is None
+
+
+def test_an_episode_is_the_same_in_numbers_and_in_torch() -> None:
+    p, task = controller_of_poles(), DoublePole(DoublePole.Options())
+    networks = genophen.Networks.of(p)
+    starts = task.draw()
+    few = run_networks(task, networks, starts, 100)
+    slow = run_together(task, NetworkControllers(networks), starts, 100)
+    assert few.steps.tolist() == slow.steps.tolist()
+    assert few.steps.item() > 5
+    assert few.recent.tolist() == [[pytest.approx(slow.recent.item(), rel=1e-9)]]
+
+
+def controller_of_poles() -> genophen.Phenotype:
+    made = genophen.compile(FastWeightController(3, 1), ["fast.weight"], "fast-weights", **ANCHORED)
+    with torch.no_grad():
+        made.genotype.slow[0].first.copy_(torch.tensor([[0.1, 1.0, 0.5, 0.0]]))
+    return made
+>>>>>>> 2b80378 (Evolved fast weights: decay towards learned weights, constant keys, reading before writing; restarts after failed tests)
 
 
 def test_heads_that_do_not_divide_the_matrix_are_refused() -> None:

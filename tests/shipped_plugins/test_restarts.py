@@ -51,6 +51,25 @@ def test_it_goes_on_to_the_bit_from_any_generation() -> None:
         assert after.extras() == whole.extras() == {"restarts": 3.0}
 
 
+def test_it_begins_anew_after_failed_tests() -> None:
+    options = CMAESOptions(population_size=6, restart_after_tests=2)
+    search, after = (make_cmaes(3, 7, options, separable=False) for _ in range(2))
+    assert isinstance(search, RestartingSearcher)
+    generation(search, 1.0)
+    search.failed_test()
+    for _ in range(60):
+        generation(search, 1.0)  # that it stagnates is no reason where none is given
+    assert isinstance(after, RestartingSearcher)
+    after.load_state_dict(search.state_dict())
+    for each in (search, after):
+        assert each.extras() == {"restarts": 0.0}
+        each.failed_test()
+        assert each.extras() == {"restarts": 1.0}
+        each.failed_test()
+        assert each.extras() == {"restarts": 1.0}, "a new search has failed none"
+    assert torch.equal(search.ask(), after.ask())
+
+
 def test_a_lower_bound_on_the_width_holds() -> None:
     narrow = make_cmaes(3, 7, CMAESOptions(population_size=6, stdev_init=0.1), separable=False)
     bounded = make_cmaes(

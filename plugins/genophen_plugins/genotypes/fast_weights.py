@@ -7,8 +7,9 @@ Schmidhuber 1992, "Learning to control fast-weight memories"; the delta rule is 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal, NamedTuple, cast
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
 from pydantic import Field
@@ -17,6 +18,10 @@ from torch.nn import functional as F
 
 import genophen
 from genophen_plugins.architectures.cells import LSTMCell
+from genophen_plugins.genotypes.fast_weights_in_numbers import fast_weights_in_numbers
+
+
+Decay = Annotated[float, Field(gt=0, le=1)]
 
 
 class FastWeightOptions(genophen.Options):
@@ -28,7 +33,21 @@ class FastWeightOptions(genophen.Options):
     heads: int = Field(
         1, ge=1, le=1024, description="blocks on the matrix's diagonal, each with its own keys"
     )
-    decay: float = Field(1.0, gt=0, le=1, description="factor of the matrix at every step")
+    decay: Decay | Literal["learned"] = Field(
+        1.0,
+        description="factor of the matrix at every step; 'learned': one a head, which starts at a half",
+    )
+    decay_to: Literal["zero", "start"] = Field(
+        "zero",
+        description="what decay leads to: 'zero', or the matrix that every sequence starts with, so that "
+        "only what was written passes",
+    )
+    key: Literal["input", "constant"] = Field(
+        "input", description="what a key comes from: the input at every step, or a learned vector"
+    )
+    order: Literal["write-read", "read-write"] = Field(
+        "write-read", description="whether the network answers after or before a step's change is written"
+    )
     key_activation: Literal["identity", "normalized", "softmax"] = Field(
         "normalized",
         description="what a key goes through: 'identity', 'normalized' to length 1, or 'softmax'",
@@ -67,10 +86,15 @@ class SlowNetwork(nn.Module):
         self._options, heads = options, options.heads
         seen = options.slow_units or c_in
         draws = torch.randn(c_in + c_out, seen, generator=generator) * seen**-0.5
-        self.key_weight = nn.Parameter(draws[:c_in].clone())
+        if options.key == "input":
+            self.key_weight = nn.Parameter(draws[:c_in].clone())
+        else:
+            self.key = nn.Parameter(draws[:c_in, 0].clone())
         self.value_weight = nn.Parameter(draws[c_in:].clone())
         self.rate_weight = nn.Parameter(torch.zeros(heads, seen))
-        self.rate_bias = nn.Parameter(torch.zeros(heads))
+        self.rate_bias = nn.Parameter(torch.zeros(heads))  # there also where all rates are 1
+        if options.decay == "learned":
+            self.decay = nn.Parameter(torch.zeros(heads))
         #: What every sequence starts with; one block a head.
         self.first = nn.Parameter(torch.zeros(heads, c_out // heads, c_in // heads))
         self.cell = LSTMCell.drawn(c_in, seen, generator) if options.slow_units else None
@@ -81,29 +105,36 @@ class SlowNetwork(nn.Module):
         return matrix if self.cell is None else (matrix, self.cell.begin(matrix))
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The matrix after this step's change, and the state."""
+        """The matrix that this step reads, and the state after its change."""
         if self.cell is None:
-            matrix = self.changed(state, self.writing(x))
-            return matrix, matrix
-        matrix, carried = state
+            after = self.changed(state, self.writing(x))
+            return self.read(state, after), after
+        before, carried = state
         seen, carried = self.cell(x, carried)
-        matrix = self.changed(matrix, self.writing(seen))
-        return matrix, (matrix, carried)
+        after = self.changed(before, self.writing(seen))
+        return self.read(before, after), (after, carried)
+
+    def read(self, before: Tensor, after: Tensor) -> Tensor:
+        """The matrix that a step reads, of those before and after its change."""
+        return after if self._options.order == "write-read" else before
 
     def all_steps(self, x: Tensor, state: Any) -> tuple[Iterator[Tensor], Any]:
-        """The matrices of all steps, one after the other, for x (N, T, C_in), and the LSTM's last state."""
+        """The first matrix, those after each step of x (N, T, C_in), in turn, and the LSTM's last state."""
         matrix, carried = (state, None) if self.cell is None else state
         if self.cell is not None:
             x, carried = self.cell.sequence(x, carried)
         writing = self.writing(x)
         rates = [None] * x.shape[1] if writing.rate is None else writing.rate.unbind(1)
         steps = map(Writing, writing.key.unbind(1), writing.value.unbind(1), rates)
-        return itertools.islice(itertools.accumulate(steps, self.changed, initial=matrix), 1, None), carried
+        return itertools.accumulate(steps, self.changed, initial=matrix), carried
 
     def writing(self, seen: Tensor) -> Writing:
         """From the inputs, or what the LSTM gives, (..., units)."""
         heads = self._options.heads
-        key = F.linear(seen, self.key_weight).unflatten(-1, (heads, -1))
+        if self._options.key == "constant":
+            key = self.key.expand(*seen.shape[:-1], -1).unflatten(-1, (heads, -1))
+        else:
+            key = F.linear(seen, self.key_weight).unflatten(-1, (heads, -1))
         value = F.linear(seen, self.value_weight).unflatten(-1, (heads, -1))
         if self._options.key_activation == "normalized":
             key = F.normalize(key, dim=-1)
@@ -120,8 +151,19 @@ class SlowNetwork(nn.Module):
             value = value - torch.matmul(matrix, key)
         if writing.rate is not None:
             value = value * writing.rate[:, :, None, None]
-        kept = matrix if self._options.decay == 1 else self._options.decay * matrix
-        return torch.addcmul(kept, value, key.mT)
+        return torch.addcmul(self.kept(matrix), value, key.mT)
+
+    def kept(self, matrix: Tensor) -> Tensor:
+        """What decay leaves of the matrix."""
+        decay: Any = self._options.decay
+        if decay == "learned":
+            decay = self.decay.sigmoid()[:, None, None]
+        elif decay == 1:
+            return matrix
+        if self._options.decay_to == "start":
+            return self.first + decay * (matrix - self.first)
+        kept: Tensor = decay * matrix
+        return kept
 
 
 class FastWeights(genophen.DynamicGenotype):
@@ -137,7 +179,7 @@ class FastWeights(genophen.DynamicGenotype):
         self, options: FastWeightOptions, targets: dict[str, genophen.Target], generator: torch.Generator
     ) -> None:
         super().__init__()
-        self._heads = options.heads
+        self._options, self._heads = options, options.heads
         weights = {name: target for name, target in targets.items() if not target.is_bias}
         for target in weights.values():
             self._check(target)
@@ -178,10 +220,11 @@ class FastWeights(genophen.DynamicGenotype):
         self, cell: str, steps: genophen.CellSteps, x: Tensor, carried: Any, state: Any
     ) -> tuple[Tensor, Any, Any]:
         ways = {name: self._slow(name).all_steps(x, own) for name, own in state.items()}
-        outputs, matrices = [], dict.fromkeys(ways, x)
+        outputs, matrices = [], {name: next(each) for name, (each, _) in ways.items()}
         for x_t in x.unbind(1):
-            matrices = {name: next(each) for name, (each, _) in ways.items()}
-            written = {name: genophen.PerSample(matrix) for name, matrix in matrices.items()}
+            before, matrices = matrices, {name: next(each) for name, (each, _) in ways.items()}
+            read = {name: self._slow(name).read(before[name], matrices[name]) for name in ways}
+            written = {name: genophen.PerSample(matrix) for name, matrix in read.items()}
             output, carried = steps.step(written, x_t, carried)
             outputs.append(output)
         after = {
@@ -190,10 +233,19 @@ class FastWeights(genophen.DynamicGenotype):
         }
         return torch.stack(outputs, 1), carried, after
 
+    def numeric(self, network: nn.Module) -> Callable[..., Any] | None:
+        """The same in numbers, of a network that says what its one cell reads; None for others."""
+        options = self._options
+        if options.heads > 1 or options.slow_units or len(self._index) > 1 or not hasattr(network, "reads"):
+            return None
+        return partial(fast_weights_in_numbers, options, network)
+
     def genes(self, scope: str) -> list[str]:
         if scope == "embeddings":
             raise genophen.no_genes(self, scope)
-        return [name for name, _ in self.named_parameters() if scope == "genotype" or "first" not in name]
+        unused = "rate_" if self._options.write_rate == "constant" else " "
+        names = [name for name, _ in self.named_parameters() if unused not in name]
+        return [name for name in names if scope == "genotype" or "first" not in name]
 
 
 @genophen.hookimpl

@@ -91,6 +91,12 @@ class CMAESOptions(EvolutionOptions):
     restart_after: int | None = Field(
         None, ge=1, description="begin anew after so many generations without a better best candidate"
     )
+    restart_after_tests: int | None = Field(
+        None,
+        ge=1,
+        description="begin anew after so many best candidates that were worth the task's own test of success "
+        "and failed it",
+    )
     restart_growth: float = Field(
         1.0, ge=1, le=4, description="how many times as large the population is after a restart"
     )

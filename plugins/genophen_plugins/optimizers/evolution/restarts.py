@@ -13,7 +13,7 @@ from genophen_plugins.optimizers.evolution.searchers import CMAESSearcher, Searc
 
 
 class RestartingSearcher(Searcher):
-    """Another search in its place after so many generations whose best candidates were no better than before.
+    """Another search in its place where it does not get on: it stagnates, or its best fail the task's test.
 
     What the last search had found is forgotten; its candidates count all the same.
     """
@@ -24,7 +24,7 @@ class RestartingSearcher(Searcher):
         self._generator = torch.Generator().manual_seed(seed)
         self._restarts = 0
         self._searcher = make(seed, self._size)
-        self._best, self._waited = -torch.inf, 0
+        self._best, self._waited, self._failed = -torch.inf, 0, 0
 
     @property
     def _size(self) -> int:
@@ -38,12 +38,22 @@ class RestartingSearcher(Searcher):
         best = float(fitness.max())
         self._waited = 0 if best > self._best else self._waited + 1
         self._best = max(self._best, best)
-        assert self._options.restart_after is not None
-        if self._waited >= self._options.restart_after:
-            self._restarts += 1
-            seed = int(torch.randint(2**31, (), generator=self._generator))
-            self._searcher = self._make(seed, self._size)
-            self._best, self._waited = -torch.inf, 0
+        if self._options.restart_after is not None and self._waited >= self._options.restart_after:
+            self._restart()
+
+    def failed_test(self) -> None:
+        self._failed += 1
+        if (
+            self._options.restart_after_tests is not None
+            and self._failed >= self._options.restart_after_tests
+        ):
+            self._restart()
+
+    def _restart(self) -> None:
+        self._restarts += 1
+        seed = int(torch.randint(2**31, (), generator=self._generator))
+        self._searcher = self._make(seed, self._size)
+        self._best, self._waited, self._failed = -torch.inf, 0, 0
 
     def center(self) -> Tensor:
         return self._searcher.center()
@@ -60,11 +70,13 @@ class RestartingSearcher(Searcher):
             "generator": self._generator.get_state(),
             "best": self._best,
             "waited": self._waited,
+            "failed": self._failed,
             "searcher": self._searcher.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._restarts, self._best, self._waited = state["restarts"], state["best"], state["waited"]
+        self._failed = state.get("failed", 0)  # older ones were not asked
         self._generator.set_state(state["generator"])
         self._searcher = self._make(0, self._size)
         self._searcher.load_state_dict(state["searcher"])
@@ -77,6 +89,6 @@ def make_cmaes(num_genes: int, seed: int, options: CMAESOptions, separable: bool
         sized = options.model_copy(update={"population_size": size})
         return CMAESSearcher(num_genes, seed, sized, separable)
 
-    if options.restart_after is None:
+    if options.restart_after is None and options.restart_after_tests is None:
         return make(seed, options.population_size)
     return RestartingSearcher(make, seed, options)

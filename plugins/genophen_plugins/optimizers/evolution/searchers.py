@@ -38,6 +38,9 @@ class Searcher(ABC):
     def stdev(self) -> float:
         """The width of the distribution: its standard deviations' mean, or the step size."""
 
+    def failed_test(self) -> None:  # noqa: B027
+        """Take in that the best candidate of the last generation failed the task's own test of success."""
+
     def extras(self) -> dict[str, float]:
         """Further numbers to be recorded, by name."""
         return {}

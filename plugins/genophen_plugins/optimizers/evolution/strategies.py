@@ -134,7 +134,11 @@ class Evolution(genophen.Optimizer):
         def alone(index: int) -> genophen.Networks:
             return self._population.networks(candidates[index : index + 1])
 
+        samples = self._context.phenotype.samples
+        before = samples.test_episodes
         index = self._context.task.solved(alone, fitness)
+        if index is None and samples.test_episodes > before:
+            self._searcher.failed_test()
         self._take_solution(None if index is None else candidates[index].clone())
 
     def _take_solution(self, solution: Tensor | None) -> None:

@@ -1,0 +1,70 @@
+"""Fast weights step by step in numbers, for controllers whose episodes run for thousands of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import mul
+from typing import Any
+
+import genophen
+
+
+def fast_weights_in_numbers(
+    options: Any, network: Any, slow: Mapping[str, Any], weights: Mapping[str, Any], ops: genophen.Arithmetic
+) -> Callable[..., Any]:
+    """A controller of one matrix, one head, which a slow network of these weights rewrites.
+
+    `network.reads(x)` is what the matrix's cell reads; the network runs by `network.in_numbers`. What it
+    carries from step to step is the matrix.
+    """
+    own = {name.rpartition(".")[2]: value for name, value in slow.items()}
+    (first,) = own["first"]
+    (name,) = (name for name in network.fast_weights)
+    decay = options.decay if options.decay != "learned" else _sigmoid(own["decay"][0], ops)
+
+    def key_of(seen: tuple[Any, ...]) -> list[Any]:
+        key = own["key"] if options.key == "constant" else _products(own["key_weight"], seen)
+        if options.key_activation == "normalized":
+            length = ops.sqrt(genophen.added(map(mul, key, key)))
+            length = ops.where(length < 1e-12, 1e-12, length)
+            return [value / length for value in key]
+        if options.key_activation == "softmax":
+            powers = [ops.exp(value) for value in key]
+            total = genophen.added(powers)
+            return [power / total for power in powers]
+        return list(key)
+
+    def change(seen: tuple[Any, ...], matrix: list[list[Any]], key: list[Any]) -> list[Any]:
+        value = _products(own["value_weight"], seen)
+        if options.rule == "delta":
+            value = [v - old for v, old in zip(value, _products(matrix, key), strict=True)]
+        if options.write_rate == "gated":
+            (row,), (bias,) = own["rate_weight"], own["rate_bias"]
+            rate = _sigmoid(genophen.added(map(mul, row, seen)) + bias, ops)
+            value = [v * rate for v in value]
+        return value
+
+    def kept(now: Any, at_first: Any) -> Any:
+        return at_first + decay * (now - at_first) if options.decay_to == "start" else decay * now
+
+    def act(x: tuple[Any, ...], matrix: list[list[Any]] | None) -> tuple[Any, list[list[Any]]]:
+        seen = network.reads(x)
+        before = first if matrix is None else matrix
+        key = key_of(seen)
+        after = [
+            [kept(now, start) + v * k for now, start, k in zip(row, starts, key, strict=True)]
+            for row, starts, v in zip(before, first, change(seen, before, key), strict=True)
+        ]
+        read = after if options.order == "write-read" else before
+        actions, _ = network.in_numbers({**weights, name: read}, ops)(x, None)
+        return actions, after
+
+    return act
+
+
+def _products(matrix: list[list[Any]], x: Any) -> list[Any]:
+    return [genophen.added(map(mul, row, x)) for row in matrix]
+
+
+def _sigmoid(value: Any, ops: genophen.Arithmetic) -> Any:
+    return 1 / (1 + ops.exp(-value))
