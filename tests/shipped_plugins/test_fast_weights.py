@@ -83,10 +83,17 @@ def test_a_rule_is_its_loop(rule: str, heads: int) -> None:
             torch.testing.assert_close(found[n, t], expected, atol=1e-10, rtol=0)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("options", [{}, {"slow_units": 5}, {"rule": "additive", "write_rate": "constant"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"slow_units": 5},
+        {"rule": "additive", "write_rate": "constant"},
+        {"order": "read-write", "decay": "learned", "decay_to": "start", "key": "constant"},
+    ],
+)
 def test_all_steps_at_once_are_one_after_the_other(options: dict[str, Any]) -> None:
-    p = phenotype(heads=2, decay=0.9, **options)
+    p = phenotype(**{"heads": 2, "decay": 0.9, **options})
     x = torch.randn(3, 5, 3, dtype=torch.float64)
     whole, last = p.sequence(x)
     outputs, state = [], None
@@ -113,7 +120,8 @@ def test_a_slow_lstm_writes_what_it_has_seen_before() -> None:
                 seen, _ = slow.cell.sequence(seen)
             written.append(slow.writing(seen).value[:, 2])
         assert torch.equal(*written) == (units == 0)
-=======
+
+
 ANCHORED = {
     "rule": "additive",
     "key": "constant",
@@ -198,7 +206,6 @@ def controller_of_poles() -> genophen.Phenotype:
     with torch.no_grad():
         made.genotype.slow[0].first.copy_(torch.tensor([[0.1, 1.0, 0.5, 0.0]]))
     return made
->>>>>>> 2b80378 (Evolved fast weights: decay towards learned weights, constant keys, reading before writing; restarts after failed tests)
 
 
 def test_heads_that_do_not_divide_the_matrix_are_refused() -> None:

@@ -20,7 +20,6 @@ import genophen
 from genophen_plugins.architectures.cells import LSTMCell
 from genophen_plugins.genotypes.fast_weights_in_numbers import fast_weights_in_numbers
 
-
 Decay = Annotated[float, Field(gt=0, le=1)]
 
 
