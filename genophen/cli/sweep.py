@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,13 +21,20 @@ from genophen.cli.common import (
     say,
     show,
 )
+from genophen.cli.sweep_live import SweepDisplay
+
+if TYPE_CHECKING:
+    from genophen.plugins.registry import Plugins
+    from genophen.sweep.file import Sweep
 
 
 @click.command(no_args_is_help=True)
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the sweep; required.")
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the sweep."
+    "--dry-run", is_flag=True, help="Check every row but for its data, list rows and parameters, run nothing."
 )
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option(
     "--seed", "seeds", multiple=True, type=int, metavar="K", help="Run this seed alone; repeatable."
 )
@@ -55,7 +62,9 @@ from genophen.cli.common import (
 @plugin_options
 def sweep(
     file: Path,
-    out: Path,
+    out: Path | None,
+    dry_run: bool,
+    quiet: bool,
     only: tuple[str, ...],
     seeds: tuple[int, ...],
     assignments: tuple[str, ...],
@@ -75,22 +84,33 @@ def sweep(
     DIR/trials/ROW-seedK; the table is in DIR as table.md, table.csv and table.json too.
 
     \b
+    genophen sweep examples/tables/table2_mnist.toml --dry-run
     genophen sweep examples/tables/table2_mnist.toml --out runs/table2 --only Hyper4_4
     """
     from genophen.sweep.file import read_sweep
+
+    if dry_run:
+        given = read_sweep(file, [*_as_assignments(shorthands), *assignments])
+        _dry_run(given, out, only, seeds, load_all_plugins(plugin_files), as_json)
+        return 0
+    if out is None:
+        raise click.UsageError(
+            "Missing option '--out': the folder that the sweep is run in. --dry-run needs none."
+        )
     from genophen.sweep.table import as_text
-    from genophen.sweep.tabulated import Publication, Sitting, run_to_table
+    from genophen.sweep.tabulated import Publication, Sitting, not_shown, run_to_table
 
     plugins = load_all_plugins(plugin_files)
     publication = None if results is None else Publication(results, title or "", _command_line())
     name = executor_name or ("local" if ray_address is None else "ray")
+    display = SweepDisplay(jobs)
     done = run_to_table(
         read_sweep(file, [*_as_assignments(shorthands), *assignments]),
         out,
         plugins,
         plugins.executor(name, jobs, ray_address),
-        Sitting(only, seeds, plugin_files, publication),
-        say,
+        Sitting(only, seeds, plugin_files, publication, not_shown if quiet else display.shown),
+        display.say,
     )
     if as_json:
         print_json(done.lines)
@@ -100,6 +120,34 @@ def sweep(
         say(f"Interrupted. The same command goes on: genophen sweep {file} --out {out}")
         return 128 + done.signal
     return 1 if done.failures else 0
+
+
+def _dry_run(
+    sweep: Sweep,
+    out: Path | None,
+    only: tuple[str, ...],
+    seeds: tuple[int, ...],
+    plugins: Plugins,
+    as_json: bool,
+) -> None:
+    """Print what would be run."""
+    from genophen.errors import counted
+    from genophen.sweep.baselines import with_baselines
+    from genophen.sweep.rehearsal import rehearsal_text, rehearse
+    from genophen.sweep.sweep import plan, select
+
+    # Nothing is there, and nothing is written there, where no folder is named.
+    trials = select(plan(with_baselines(sweep, plugins), out or Path("(no folder)"), plugins), only, seeds)
+    lines = rehearse(trials, plugins)
+    if as_json:
+        print_json(lines)
+        return
+    show(rehearsal_text(lines))
+    done = sum(len(line["done"]) for line in lines)
+    show(
+        f"\n{counted(len(trials), 'trial')}, {len(trials) - done:,} to run. "
+        "Nothing was trained or written; data was read only where nothing else tells a network's shapes."
+    )
 
 
 def _command_line() -> str:

@@ -95,18 +95,15 @@ def read_sweep(file: Path | GuardedPath, assignments: Iterable[str] = ()) -> Swe
             allowed="a file with rows or a grid",
             next_step=f'genophen run {path}; or a sweep file that names it: base = "{path.name}"',
         )
-    problems = [
-        Problem(key, "unknown key", "" if nearest(key, _KEYS) else listed(_KEYS), nearest(key, _KEYS))
-        for key in tables
-        if key not in _KEYS
-    ]
+    problems = [_unknown(key) for key in tables if key not in _KEYS]
     if not _NAME.fullmatch(str(tables.get("name", "x"))):
         problems.append(
             Problem("name", f"found {shown(tables['name'])}", "letters, digits, '.', '_' and '-', up to 100")
         )
     for key, kind in _KEYS.items():
         if key in tables and not isinstance(tables[key], kind):
-            problems.append(Problem(key, f"found {shown(tables[key])}", f"a {_KIND_NAMES[kind]}"))
+            hint = "tables of the base config stand under [config]" if key == "base" else ""
+            problems.append(Problem(key, f"found {shown(tables[key])}", _KIND_NAMES[kind], hint))
     if not problems and not (tables.get("rows") or tables.get("grid")):
         problems.append(Problem("rows", "is missing", "[rows.NAME] tables, or a [grid]"))
     if problems:
@@ -145,7 +142,15 @@ _KEYS: dict[str, type] = {
 }
 #: What a row has beside the sections of a config.
 _OF_A_ROW = ("published", "seeds", "baseline_of")
-_KIND_NAMES: dict[type, str] = {str: "text", dict: "table", list: "list"}
+_KIND_NAMES: dict[type, str] = {str: "text", dict: "a table", list: "a list"}
+
+
+def _unknown(key: str) -> Problem:
+    """A key that no sweep file has: often a section of the base config."""
+    if key in SECTIONS:
+        return Problem(key, "a section of a config", next_step=f"it belongs under [config]: [config.{key}]")
+    hint = nearest(key, _KEYS)
+    return Problem(key, "unknown key", "" if hint else listed(_KEYS), hint)
 
 
 def merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:

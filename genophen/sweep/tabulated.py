@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ class Publication:
     command: str
 
 
+def not_shown(trials: Sequence[Trial]) -> AbstractContextManager[None]:
+    """Shows nothing."""
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Sitting:
     """What of a sweep is to be run now, and where its results are published, if they are."""
@@ -39,6 +45,8 @@ class Sitting:
     seeds: Sequence[int] = ()
     plugin_files: Sequence[Path] = ()
     publication: Publication | None = None
+    #: Shows how the trials of the sitting go on while they do.
+    shown: Callable[[Sequence[Trial]], AbstractContextManager[None]] = not_shown
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ def run_to_table(
             failures[trial.directory.name] = outcome.error or outcome.value
         notify(f"{trial.directory.name}: {_what_became_of(trial, outcome)}")
 
-    signal = run_sweep(sweep, trials, out, executor, sitting.plugin_files, note)
+    with sitting.shown(trials):
+        signal = run_sweep(sweep, trials, out, executor, sitting.plugin_files, note)
     lines = sweep_rows(sweep.rows, every, failures, earlier)
     if publication is not None:
         title = publication.title or sweep.title
