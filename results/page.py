@@ -181,6 +181,16 @@ def _gain(line: Line, baseline: Line | None) -> str:
     return f"{fmean(gains):+.2f} ({low:+.2f} to {high:+.2f}), p = {paired_t_test(gains):.2g}"
 
 
+def digits_table() -> str:
+    """The comparison on the digits, the same five seeds on one thread and on two."""
+    files = ("digits_1_thread", "digits_2_threads")
+    found = [{line["model"]: line for line in read(name)} for name in files]
+    rows = []
+    for better, other in (("adam", "cma-es"), ("cma-es", "cma-es, start"), ("cma-es", "cma-es, random")):
+        rows.append([f"{better} over {other}", *(_gain(lines[better], lines[other]) for lines in found)])
+    return _table(["gain", "1 thread", "2 threads"], rows)
+
+
 def population_table() -> str:
     """The measured time of a candidate, genophen's, and how many times as long others take."""
     rows, head = [], ["what varies", "genophen"]
@@ -232,6 +242,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "ablation": ablation_table,
     "evolution": evolution_table,
     "baselines": baselines_table,
+    "digits": digits_table,
     "population": population_table,
 }
 

@@ -157,12 +157,22 @@ class TimingsRow(NumberedRow):
     seconds: Seconds
 
 
+class Provenance(Record):
+    """What a trial was run with and on, in words."""
+
+    commit: str
+    versions: str
+    machine: str
+    data: str
+
+
 class TrialRecord(_Scored):
     """What a sweep's table keeps of one trial."""
 
     seed: Count
     settings: dict[str, Any]
     parameters: Counts
+    provenance: Provenance | None = None
 
 
 class Line(Measured):

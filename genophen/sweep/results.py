@@ -11,10 +11,15 @@ from genophen.errors import ConfigError
 from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
 from genophen.storage.older import settings_of_today
-from genophen.storage.reading import UnreadableError, read_environment, read_table
-from genophen.storage.rundir import RunDirectory
+from genophen.storage.reading import read_table
+from genophen.sweep.provenance import as_list
 from genophen.sweep.sweep import Trial
 from genophen.sweep.table import as_markdown
+
+_NOTE = (
+    "Test images are looked at once for each trial, with the weights that its settings keep. "
+    "Scores are means over seeds; the JSON file beside this one has each seed by itself."
+)
 
 
 def read_results(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -46,56 +51,15 @@ def check_same_settings(lines: Sequence[Mapping[str, Any]], trials: Sequence[Tri
 
 
 def write_results(
-    folder: Path,
-    name: str,
-    title: str,
-    lines: Sequence[Mapping[str, Any]],
-    trials: Sequence[Trial],
-    command: str,
+    folder: Path, name: str, title: str, lines: Sequence[Mapping[str, Any]], command: str
 ) -> None:
-    """Write `name.json`, a list of rows, and `name.md`, the table with where it comes from."""
-    parts = [f"# {title}\n", as_markdown(lines), _provenance(trials, command)]
+    """Write `name.json`, a list of rows, and `name.md`, the table with where it comes from.
+
+    `command` is the one of this sitting; commits, versions, machines and data are those of all trials.
+    """
+    source = "\n".join([f"- Command: `{command}`", *as_list(lines), "", _NOTE]) + "\n"
+    parts = [f"# {title}\n", as_markdown(lines), source]
     with writing(folder, "choose another --results"):
         folder.mkdir(parents=True, exist_ok=True)
         (GuardedPath(folder) / f"{name}.json").write((json.dumps(lines, indent=2) + "\n").encode())
         (GuardedPath(folder) / f"{name}.md").write("\n".join(parts).encode(errors="backslashreplace"))
-
-
-def _provenance(trials: Sequence[Trial], command: str) -> str:
-    """Command, commits, versions, machine and data of the trials that were run here."""
-    environments = [environment for trial in trials if (environment := _environment(trial)) is not None]
-    facts = {
-        "Command": [f"`{command}`"],
-        "Commit": [environment["git_commit"] for environment in environments],
-        "Versions": [
-            ", ".join(f"{package} {version}" for package, version in environment["packages"].items())
-            for environment in environments
-        ],
-        "Machine": [_machine(environment["machine"]) for environment in environments],
-        "Data": [
-            f"{environment['dataset']['name']}, SHA-256 {environment['dataset']['sha256']}"
-            for environment in environments
-        ],
-    }
-    lines = []
-    for name, found in facts.items():
-        if found:
-            lines.append(f"- {name}: {', '.join(dict.fromkeys(map(str, found)))}")
-    note = (
-        "Test images are looked at once, with the weights of the best round on the validation images. "
-        "Scores are means over seeds; the JSON file beside this one has each seed by itself."
-    )
-    return "\n".join([*lines, "", note]) + "\n"
-
-
-def _environment(trial: Trial) -> dict[str, Any] | None:
-    if trial.result() is None:
-        return None
-    try:
-        return read_environment(RunDirectory(trial.directory).environment)
-    except UnreadableError:
-        return None
-
-
-def _machine(machine: Mapping[str, Any]) -> str:
-    return f"{machine['device_name']}, device {machine['device']}, {machine['threads']} threads"

@@ -13,6 +13,7 @@ from genophen.errors import one_line
 from genophen.storage.reading import UnreadableError, read_environment
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.file import Row
+from genophen.sweep.provenance import provenance
 from genophen.sweep.sweep import Trial
 
 #: Key in a line, and heading; `{}` is what the lines are measured by.
@@ -113,6 +114,7 @@ def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
         "seed": trial.seed,
         **{key: result[key] for key in keys},
         "images": _images(trial),
+        "provenance": provenance(trial.directory),
         "settings": trial.settings(),
     }
 

@@ -99,7 +99,7 @@ def run_to_table(
     lines = sweep_rows(sweep.rows, every, failures, earlier)
     if publication is not None:
         title = publication.title or sweep.title
-        write_results(publication.folder, sweep.name, title, lines, every, publication.command)
+        write_results(publication.folder, sweep.name, title, lines, publication.command)
     for name, text in (
         ("table.md", as_markdown(lines)),
         ("table.csv", as_csv(lines)),

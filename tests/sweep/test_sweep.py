@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT
 from helpers import digits_tables
 
@@ -23,6 +24,7 @@ from genophen.config.toml import read_toml, write_toml
 from genophen.contracts.executor import Job, Outcome
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import merged, read_sweep
+from genophen.sweep.provenance import as_list
 from genophen.sweep.results import read_results
 from genophen.sweep.sweep import Trial, plan, run_sweep, select
 from genophen.sweep.table import as_csv, as_markdown, as_text, sweep_rows
@@ -138,6 +140,11 @@ def test_results_of_two_sittings_are_merged_by_row_and_seed(
     page = (results / "small.md").read_text()
     assert page.startswith("# My table\n")
     assert "- Data: digits, SHA-256 492a93bf" in page
+    assert "Not recorded" not in page
+    # Each seed says where it comes from, also once its run directory is gone.
+    for trial in hyper["trials"] + conv["trials"]:
+        assert trial["provenance"]["data"].startswith("digits, SHA-256 492a93bf")
+        assert f"torch {torch.__version__}" in trial["provenance"]["versions"]
     # Another setting is another table: nothing is mixed, and nothing is lost.
     before = (results / "small.json").read_bytes()
     arguments = ["sweep", str(file), "--out", "third", "--results", str(results), "--set"]
@@ -147,6 +154,21 @@ def test_results_of_two_sittings_are_merged_by_row_and_seed(
     said = "row Hyper4_4, seed 0, was run with other settings (training.batch_size)"
     assert said in capsys.readouterr().err
     assert (results / "small.json").read_bytes() == before
+
+
+def test_where_published_trials_come_from_outlives_their_folders(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [
+        {"provenance": {"commit": f"c{seed}", "versions": "torch 2", "machine": f"m{seed}", "data": "d"}}
+        for seed in (0, 1)
+    ]
+    lines = [{"trials": [records[0]]}, {"trials": [records[1], {"seed": 2}]}, {}]
+    assert as_list(lines) == [
+        "- Commit: c0, c1",
+        "- Versions: torch 2",
+        "- Machine: m0, m1",
+        "- Data: d",
+        "- Not recorded for 1 of 3 trials",
+    ]
 
 
 def test_a_results_file_that_is_no_table_is_not_overwritten(tmp_path: Path) -> None:
