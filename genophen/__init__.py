@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genophen.contracts.measure import Measure
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
     from genophen.contracts.options import Options, PathOption
+    from genophen.contracts.playback import Line, Playback
     from genophen.contracts.reporter import Reporter, RunInfo
     from genophen.contracts.sequences import SequenceData, Sequences, Text
     from genophen.contracts.task import Scores, Task, TaskContext
@@ -69,6 +70,7 @@ _MODULE_OF = {
     "GrowingGenotype": "contracts.growing",
     "Job": "contracts.executor",
     "KernelOptions": "phenotype.expressing",
+    "Line": "contracts.playback",
     "Measure": "contracts.measure",
     "Metrics": "contracts.optimizer",
     "Networks": "population.networks",
@@ -79,6 +81,7 @@ _MODULE_OF = {
     "PathOption": "contracts.options",
     "PerSample": "contracts.dynamic",
     "Phenotype": "phenotype.phenotype",
+    "Playback": "contracts.playback",
     "PluginError": "errors",
     "Population": "population.population",
     "Problem": "errors",
@@ -140,6 +143,7 @@ __all__ = [
     "GrowingGenotype",
     "Job",
     "KernelOptions",
+    "Line",
     "Measure",
     "Metrics",
     "Networks",
@@ -150,6 +154,7 @@ __all__ = [
     "PathOption",
     "PerSample",
     "Phenotype",
+    "Playback",
     "PluginError",
     "Population",
     "Problem",

@@ -20,6 +20,7 @@ from genophen.cli.examples import examples
 from genophen.cli.export import export
 from genophen.cli.group import Commands, explained
 from genophen.cli.params import params
+from genophen.cli.play import play
 from genophen.cli.plugins import plugins
 from genophen.cli.process import prepare_process
 from genophen.cli.report import report
@@ -59,6 +60,7 @@ for command in (
     resume,
     runs,
     evaluate,
+    play,
     params,
     sweep,
     compare,

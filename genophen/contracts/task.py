@@ -19,6 +19,7 @@ from genophen.errors import ConfigError, PluginError
 if TYPE_CHECKING:
     from genophen.config.settings import TrainingSettings
     from genophen.contracts.dataset import Data
+    from genophen.contracts.playback import Playback
     from genophen.contracts.sequences import SequenceData, Text
     from genophen.data.augmentation import Augmentation
     from genophen.phenotype.phenotype import Phenotype
@@ -162,6 +163,17 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, phenotype: Phenotype, split: SplitName) -> Scores:
         """Measure a phenotype on a split. It is in eval mode, without gradients, and nothing is counted."""
+
+    def playback(self, phenotype: Phenotype, start: int, steps: int | None) -> Playback | None:
+        """One episode, to be looked at; None where the task has no episodes.
+
+        `start`: the number of one of the starts that the test is measured from. `steps`: after which the
+        episode ends at the latest; None: as in training. The phenotype is as in `evaluate`.
+
+        Raises:
+            ConfigError: for a start that there is not.
+        """
+        return None
 
     def example(self, count: int) -> Tensor:
         """Inputs of no meaning, (count, *input_shape), on which a network is tried before the training."""

@@ -10,10 +10,13 @@ from pydantic import Field
 from torch import Tensor
 
 from genophen.contracts.options import Options
+from genophen.contracts.playback import Playback
 from genophen.contracts.task import Scores, SplitName, Task, TaskContext
 from genophen.control.controllers import run_networks
 from genophen.control.episodes import Episodes
+from genophen.control.playing import play
 from genophen.control.world import World
+from genophen.errors import ConfigError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.population.networks import Networks
 
@@ -67,9 +70,13 @@ class EpisodicTask(Task):
     def fitness(self, networks: Any, batch: Tensor) -> Tensor:
         return self.judge(self.run(networks, batch, self.options.horizon)).mean(1)
 
-    def evaluate(self, phenotype: Phenotype, split: SplitName) -> Scores:
+    def measured_starts(self, split: SplitName) -> Tensor:
+        """Where the episodes begin that a split is measured on, the same in every run."""
         generator = torch.Generator().manual_seed(_SEEDS.get(split, 0))
-        starts = self.starts(self.options.evaluation_episodes, generator)
+        return self.starts(self.options.evaluation_episodes, generator)
+
+    def evaluate(self, phenotype: Phenotype, split: SplitName) -> Scores:
+        starts = self.measured_starts(split)
         episodes = self.run(Networks.of(phenotype), starts, self.options.horizon)
         return Scores(float(episodes.returns.mean()), extras={"steps": float(episodes.steps.double().mean())})
 
@@ -88,3 +95,13 @@ class SimulatedTask(World, EpisodicTask):
 
     def run(self, networks: Networks, starts: Tensor, horizon: int) -> Episodes:
         return run_networks(self, networks, starts, horizon)
+
+    def playback(self, phenotype: Phenotype, start: int, steps: int | None) -> Playback:
+        starts = self.measured_starts("test")
+        if not 0 <= start < len(starts):
+            raise ConfigError(
+                f"cannot play the episode from start {start}",
+                found=f"the task {self.name} is measured from {len(starts)} starts",
+                allowed=f"0 to {len(starts) - 1}",
+            )
+        return play(self, Networks.of(phenotype), starts[start], steps or self.options.horizon)

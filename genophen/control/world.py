@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+
+from genophen.contracts.playback import Line
 
 #: A number of one world or, of many at once, a float64 array or tensor (P, E): candidates by episodes.
 Value = Any
@@ -101,6 +103,10 @@ class World(ABC):
     num_actions: ClassVar[int]
     #: Over how many of the last steps of an episode `signal` is summed; 0: it is not asked for.
     window: ClassVar[int] = 0
+    #: What a step takes, where an episode is looked at; the view's left, bottom, right and top; what is seen.
+    seconds: ClassVar[float] = 0.02
+    view: tuple[float, float, float, float] = (0.0, -1.1, 1.0, 1.1)
+    words: str = "a bar for each number that is observed"
 
     @abstractmethod
     def observe(self, state: Values, ops: Arithmetic) -> Values:
@@ -121,3 +127,12 @@ class World(ABC):
     def signal(self, state: Values, ops: Arithmetic) -> Value:
         """What is summed over the last `window` steps."""
         raise NotImplementedError
+
+    def picture(self, state: Sequence[float]) -> tuple[Line, ...]:
+        """A state to be looked at; the same lines for all states. By default: what is observed, as bars."""
+        seen = self.observe(tuple(state), NUMBERS)
+        part = 1 / len(seen)
+        return tuple(
+            Line((i + 0.5) * part, 0.0, (i + 0.5) * part, min(1.0, max(-1.0, float(value))), part / 2, i + 1)
+            for i, value in enumerate(seen)
+        )

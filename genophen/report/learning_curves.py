@@ -44,16 +44,26 @@ def _evaluations(row: MetricsRow) -> float:
     return row.sample_evaluations
 
 
-def quantities(measure: Measure, train_loss: str = "training loss") -> list[Quantity]:
-    """All that is drawn of runs whose scores are of a measure, and what their training loss is."""
+def _episodes(row: MetricsRow) -> float:
+    return row.episodes
+
+
+def quantities(measure: Measure, train_loss: str = "training loss", episodes: bool = False) -> list[Quantity]:
+    """All that is drawn of runs whose scores are of a measure, and what their training loss is.
+
+    `episodes`: whether the runs count them, as the number that the literature calls evaluations.
+    """
     values: list[tuple[str, Callable[[MetricsRow], float | None], Measure | None]] = [
         (f"validation {measure.title}", lambda row: row.validation_score, measure),
         ("validation loss", lambda row: row.validation_loss, None),
         (train_loss, lambda row: row.train_loss, None),
     ]
+    costs = [("rounds", _rounds), ("sample evaluations", _evaluations)]
+    if episodes:
+        costs.insert(0, ("evaluations (episodes)", _episodes))
     return [
         Quantity(f"{title} against {cost_title}".replace(" ", "-"), title, value, cost, cost_title, scores)
-        for cost_title, cost in (("rounds", _rounds), ("sample evaluations", _evaluations))
+        for cost_title, cost in costs
         for title, value, scores in values
     ]
 
@@ -72,7 +82,8 @@ def draw_curves(groups: Sequence[ReportGroup], measure: Measure) -> list[CurvesF
     """A figure for each quantity of which anything is recorded, all groups in it."""
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     figures = []
-    for quantity in quantities(measure, _train_loss(drawn)):
+    episodes = any(row.episodes for group in drawn for run in group.runs for row in run.rows)
+    for quantity in quantities(measure, _train_loss(drawn), episodes):
         lines = [_lines(group, quantity) for group in drawn]
         if any(len(points) > 1 for group_lines in lines for points in group_lines.seeds):
             figures.append(_figure(quantity, drawn, lines))

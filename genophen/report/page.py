@@ -13,13 +13,16 @@ from typing import Any
 
 from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from genophen import __version__
-from genophen.compare.predictions import EvaluationPlace
+from genophen.compare.predictions import EvaluationPlace, trained_experiment
+from genophen.contracts.task import Task
 from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import Collection, ReportGroup, ReportRun, read_collection, reason_of
+from genophen.report.episode_svg import described, draw_episode
 from genophen.report.learning_curves import MAX_TOGETHER, draw_curves
 from genophen.report.mistakes import read_mistakes
 from genophen.report.pareto import draw_pareto
@@ -54,6 +57,13 @@ class Part:
 
     figure: Any = None
     missing: str = ""
+
+
+@dataclass(frozen=True)
+class Episode:
+    picture: Markup
+    end: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,7 @@ def _facts(collection: Collection, plugins: Plugins, options: PageOptions, notif
         "kernels": None,
         "embeddings": None,
         "mistakes": None,
+        "episode": None,
     }
     if best is not None and not options.refresh:
         members = _best_of_each_genotype(runs, best)
@@ -135,6 +146,8 @@ def _facts(collection: Collection, plugins: Plugins, options: PageOptions, notif
         if options.images and issubclass(plugins.get("task", best.run.task).cls, Classification):
             notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, options.place)))
+        if options.images and _has_episodes(plugins.get("task", best.run.task).cls):
+            facts["episode"] = _part(lambda: _episode(best.run, plugins, options.place))
     facts["contents"] = _contents(facts)
     return facts
 
@@ -145,6 +158,7 @@ def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("results", "Results", True),
         ("parameters", f"{facts['measure'].title.capitalize()} against parameters", facts["pareto"]),
         ("curves", "Learning curves", facts["curves"]),
+        ("episode", "An episode", facts["episode"]),
         ("kernels", "Kernels", facts["kernels"]),
         ("embeddings", "Embeddings", facts["embeddings"]),
         ("mistakes", "Mistakes", facts["mistakes"]),
@@ -161,6 +175,18 @@ def _part(make: Callable[[], Part]) -> Part:
         return make()
     except GenophenError as error:
         return Part(missing=reason_of(error))
+
+
+def _has_episodes(task: type[Any]) -> bool:
+    return task.playback is not Task.playback
+
+
+def _episode(run: ReportRun, plugins: Plugins, place: EvaluationPlace) -> Part:
+    """One episode of a run's best controller."""
+    playback = trained_experiment(run.directory, plugins, place).playback()
+    if playback is None:
+        return Part(missing="its task shows none")
+    return Part(Episode(draw_episode(playback), described(playback), playback.words))
 
 
 def _best_of_each_genotype(runs: Sequence[RunInGroup], best: Best) -> dict[str, RunInGroup]:

@@ -138,6 +138,7 @@ class MetricsRow(Record):
     sample_evaluations: Count
     train_loss: float | None = None
     validation_loss: float | None = None
+    episodes: Count = 0
 
     @model_validator(mode="before")
     @classmethod

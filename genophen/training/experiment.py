@@ -9,6 +9,7 @@ import torch
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
 from genophen.contracts.options import shown
+from genophen.contracts.playback import Playback
 from genophen.contracts.task import Scores, SplitName, Task
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
@@ -45,6 +46,15 @@ class Experiment:
                 raise TypeError(f"evaluate() returned {shown(scores)}, not genophen.Scores")
         phenotype.train(was_training)
         return scores
+
+    def playback(self, start: int = 0, steps: int | None = None) -> Playback | None:
+        """An episode to be looked at (see `Task.playback`)."""
+        with (
+            torch.inference_mode(),
+            self.phenotype.samples.paused(),
+            self.plugins.blame("task", self.config.task.name),
+        ):
+            return self.task.playback(self.phenotype.eval(), start, steps)
 
 
 def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Any, ClassVar, Literal
 
@@ -49,6 +49,8 @@ class DoublePole(genophen.SimulatedTask):
     Options: ClassVar[type[genophen.Options]] = DoublePoleOptions
     options: DoublePoleOptions  # type: ignore[assignment]
     measure = "starts balanced"
+    view = (-3.0, -0.35, 3.0, 1.25)
+    words = "a cart with a long and a short pole"
     num_actions = 1
     window = 100
 
@@ -73,6 +75,19 @@ class DoublePole(genophen.SimulatedTask):
     def signal(self, state: genophen.Values, ops: genophen.Arithmetic) -> Any:
         x, v, a, w = state[:4]
         return abs(x) + abs(v) + abs(a) + abs(w)
+
+    def picture(self, state: Sequence[float]) -> tuple[genophen.Line, ...]:
+        x, _, long, _, short, _ = state
+        poles = [
+            genophen.Line(x, 0.08, x + size * math.sin(lean), 0.08 + size * math.cos(lean), 0.05, colour)
+            for size, lean, colour in ((1.0, long, 1), (0.1, short, 2))
+        ]
+        ground = genophen.Line(-MAX_POSITION, -0.14, MAX_POSITION, -0.14, 0.02)
+        return ground, genophen.Line(x - 0.25, 0.0, x + 0.25, 0.0, 0.16), *poles
+
+    def measured_starts(self, split: str) -> Tensor:
+        """Training's start, and Gruau's."""
+        return torch.cat([self.draw(), gruaus_starts()])
 
     def starts(self, count: int, generator: torch.Generator) -> Tensor:
         return self.draw()
