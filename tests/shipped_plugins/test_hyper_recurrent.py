@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,17 @@ def test_the_gradient_of_all_steps_is_that_of_one_after_the_other(
         found.append([outputs, h, c, *own, *torch.autograd.grad(summed, wanted)])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-10, rtol=1e-10)
+
+
+def test_a_graph_is_freed_with_its_outputs() -> None:
+    p, x = phenotype(layer_norm=True, main_norm=True), torch.randn(2, 5, 3, dtype=torch.float64)
+    _, (((_, cell),), _) = p.sequence(x)
+    assert cell.grad_fn is not None
+    kept = weakref.ref(cell.grad_fn.parts[0])
+    assert kept() is not None
+    del cell
+    gc.collect()
+    assert kept() is None
 
 
 def test_without_gradients_nothing_is_kept_and_nothing_differs() -> None:

@@ -79,7 +79,8 @@ class HyperSequence(Function):
         ctx.settings, ctx.parts = settings, (main, small, joined, of_h, z) if keep else None
         ctx.save_for_backward(x, *weights)
         outputs = joined[1:, :, :units].transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        return outputs, main.cell, joined[-1, :, units:].clone(), small.cell
+        # Copies: an output that its own graph holds on to would never be freed.
+        return outputs, main.cell.clone(), joined[-1, :, units:].clone(), small.cell.clone()
 
     @staticmethod
     @once_differentiable
