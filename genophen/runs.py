@@ -21,6 +21,7 @@ from genophen.plugins.registry import Plugins
 from genophen.report.single import kernels_figure
 from genophen.storage.reading import read_environment, read_result, read_whole_rows
 from genophen.storage.rundir import RunDirectory
+from genophen.training.generating import first_prompt, generated, writer
 from genophen.training.trained import best_experiment, best_phenotype, data_difference
 
 if TYPE_CHECKING:
@@ -132,6 +133,25 @@ class Run(Mapping[str, Any]):
         """
         config, plugins = self._objects(None, data_dir)
         return export_run(self._files, config, plugins, format, None if out is None else Path(out)).file
+
+    def generate(
+        self, prompt: str | None = None, *, length: int = 500, temperature: float = 1.0, seed: int = 0
+    ) -> str:
+        """Text that the best network adds to the prompt, as `genophen generate` writes it.
+
+        Args:
+            prompt: what it begins with; default: a new line.
+            length: symbols to be written.
+            temperature: what the logarithms of the probabilities are divided by; 0: the likeliest symbol.
+            seed: of the draws.
+
+        Raises:
+            ConfigError: for a run whose task is not to tell the next symbol, and for a prompt with symbols
+                that it does not know.
+        """
+        phenotype, symbols, _ = writer(self._files, *self._objects(), lambda note: None)
+        beginning = first_prompt(symbols) if prompt is None else prompt
+        return "".join(generated(phenotype, symbols, beginning, length, temperature, seed))
 
     def kernels(self) -> Figure:
         """The largest expressed convolution as a picture, as `genophen report --figure kernels` draws it."""

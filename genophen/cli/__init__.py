@@ -18,6 +18,7 @@ from genophen.cli.doctor import doctor
 from genophen.cli.evaluate import evaluate
 from genophen.cli.examples import examples
 from genophen.cli.export import export
+from genophen.cli.generate import generate
 from genophen.cli.group import Commands, explained
 from genophen.cli.params import params
 from genophen.cli.play import play
@@ -66,6 +67,7 @@ for command in (
     compare,
     report,
     export,
+    generate,
     plugins,
     examples,
     doctor,

@@ -103,6 +103,7 @@ def describe_environment(experiment: Experiment) -> dict[str, Any]:
             **task.measured().as_record(),
             "input_shape": list(task.input_shape),
             "num_outputs": task.num_outputs,
+            **({"symbols": list(task.symbols)} if task.symbols else {}),
         },
         "dataset": {"name": experiment.config.source, "sha256": task.digest(), "images": task.sizes()},
     }
