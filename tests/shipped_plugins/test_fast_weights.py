@@ -133,6 +133,9 @@ ANCHORED = {
 }
 
 
+BIASED = ANCHORED | {"written": "last"}
+
+
 def controller(**options: Any) -> genophen.Phenotype:
     torch.manual_seed(0)
     made = genophen.compile(FastWeightController(3, 2).double(), ["fast.weight"], "fast-weights", **options)
@@ -156,6 +159,25 @@ def test_what_is_written_decays_towards_the_start_and_is_read_a_step_later() -> 
         written = decay * written + torch.outer(slow.value_weight @ seen, slow.key)
 
 
+def test_a_written_bias_leaves_the_network_odd() -> None:
+    """And the genes of two outputs are six weights of what is seen, six of values, and a decay."""
+    p = controller(**BIASED)
+    x = torch.randn(1, 5, 3, dtype=torch.float64)
+    found, (_, state) = p.sequence(x)
+    torch.testing.assert_close(p.sequence(-x)[0], -found, atol=1e-12, rtol=0)
+    written = next(iter(state["fast"].values())) - p.genotype.slow[0].start()
+    assert written[..., :-1].abs().max() == 0
+    assert written[..., -1].abs().min() > 0
+    names = p.genes("genotype")
+    assert sum(p.get_parameter(name).numel() for name in names) == 2 * 3 + 2 * 3 + 1
+
+
+@pytest.mark.parametrize("wrong", [{"heads": 2}, {"slow_units": 3}])
+def test_a_bias_is_written_from_what_is_seen(wrong: dict[str, Any]) -> None:
+    with pytest.raises(genophen.ConfigError, match="written = 'last' with one head and without slow_units"):
+        controller(written="last", **wrong)
+
+
 def test_genes_that_mean_nothing_are_not_searched() -> None:
     names = {name.rpartition(".")[2] for name in controller(**ANCHORED).genes("genotype")}
     assert names == {"key", "value_weight", "decay", "first"}
@@ -164,8 +186,14 @@ def test_genes_that_mean_nothing_are_not_searched() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, ANCHORED, {"decay": 0.9, "key_activation": "softmax"}, {"key": "constant", "decay_to": "start"}],
-    ids=["delta", "anchored", "softmax", "constant key"],
+    [
+        {},
+        ANCHORED,
+        BIASED,
+        {"decay": 0.9, "key_activation": "softmax"},
+        {"key": "constant", "decay_to": "start"},
+    ],
+    ids=["delta", "anchored", "biased", "softmax", "constant key"],
 )
 def test_in_numbers_and_arrays_a_step_is_what_torch_makes_of_it(options: dict[str, Any]) -> None:
     p = controller(**options)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -44,6 +44,11 @@ class FastWeightOptions(genophen.Options):
     key: Literal["input", "constant"] = Field(
         "input", description="what a key comes from: the input at every step, or a learned vector"
     )
+    written: Literal["all", "last"] = Field(
+        "all",
+        description="which inputs' weights are written: 'all', by keys, or those of the 'last' input alone, a "
+        "constant one: a bias is written, without keys, and no other weight depends on that input",
+    )
     order: Literal["write-read", "read-write"] = Field(
         "write-read", description="whether the network answers after or before a step's change is written"
     )
@@ -61,6 +66,12 @@ class FastWeightOptions(genophen.Options):
         description="units of an LSTM that the slow network begins with, so that what it writes depends on "
         "earlier inputs, too; 0: on the present one alone",
     )
+
+    @model_validator(mode="after")
+    def _one_bias_is_written_from_what_is_seen(self) -> FastWeightOptions:
+        if self.written == "last" and (self.heads > 1 or self.slow_units):
+            raise ValueError("written = 'last' with one head and without slow_units")
+        return self
 
 
 class Writing(NamedTuple):
@@ -85,22 +96,29 @@ class SlowNetwork(nn.Module):
         self._options, heads = options, options.heads
         seen = options.slow_units or c_in
         draws = torch.randn(c_in + c_out, seen, generator=generator) * seen**-0.5
-        if options.key == "input":
+        last = options.written == "last"
+        if last:
+            pass  # what is written is that input's
+        elif options.key == "input":
             self.key_weight = nn.Parameter(draws[:c_in].clone())
         else:
             self.key = nn.Parameter(draws[:c_in, 0].clone())
-        self.value_weight = nn.Parameter(draws[c_in:].clone())
+        self.value_weight = nn.Parameter(draws[c_in:, : seen - last].clone())
         self.rate_weight = nn.Parameter(torch.zeros(heads, seen))
         self.rate_bias = nn.Parameter(torch.zeros(heads))  # there also where all rates are 1
         if options.decay == "learned":
             self.decay = nn.Parameter(torch.zeros(heads))
         #: What every sequence starts with; one block a head.
-        self.first = nn.Parameter(torch.zeros(heads, c_out // heads, c_in // heads))
+        self.first = nn.Parameter(torch.zeros(heads, c_out // heads, c_in // heads - last))
         self.cell = LSTMCell.drawn(c_in, seen, generator) if options.slow_units else None
+
+    def start(self) -> Tensor:
+        """The matrix that every sequence starts with, (heads, C_out / heads, C_in / heads)."""
+        return F.pad(self.first, (0, 1)) if self._options.written == "last" else self.first
 
     def begin(self, batch_size: int) -> Any:
         """The matrix (N, heads, C_out / heads, C_in / heads), and the LSTM's state if there is one."""
-        matrix = self.first.expand(batch_size, -1, -1, -1)
+        matrix = self.start().expand(batch_size, -1, -1, -1)
         return matrix if self.cell is None else (matrix, self.cell.begin(matrix))
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -129,19 +147,25 @@ class SlowNetwork(nn.Module):
 
     def writing(self, seen: Tensor) -> Writing:
         """From the inputs, or what the LSTM gives, (..., units)."""
-        heads = self._options.heads
-        if self._options.key == "constant":
+        heads, read = self._options.heads, seen
+        if self._options.written == "last":
+            key = torch.zeros_like(seen).index_fill(-1, torch.tensor(-1, device=seen.device), 1)
+            key, read = key.unflatten(-1, (heads, -1)), seen[..., :-1]
+        elif self._options.key == "constant":
             key = self.key.expand(*seen.shape[:-1], -1).unflatten(-1, (heads, -1))
         else:
             key = F.linear(seen, self.key_weight).unflatten(-1, (heads, -1))
-        value = F.linear(seen, self.value_weight).unflatten(-1, (heads, -1))
-        if self._options.key_activation == "normalized":
-            key = F.normalize(key, dim=-1)
-        elif self._options.key_activation == "softmax":
-            key = key.softmax(-1)
+        value = F.linear(read, self.value_weight).unflatten(-1, (heads, -1))
+        if self._options.written == "all":
+            key = self.activated(key)
         gated = self._options.write_rate == "gated"
         rate = F.linear(seen, self.rate_weight, self.rate_bias).sigmoid() if gated else None
         return Writing(key, value, rate)
+
+    def activated(self, key: Tensor) -> Tensor:
+        if self._options.key_activation == "normalized":
+            return F.normalize(key, dim=-1)
+        return key.softmax(-1) if self._options.key_activation == "softmax" else key
 
     def changed(self, matrix: Tensor, writing: Writing) -> Tensor:
         """The matrix (N, heads, o, i) after one step's change."""
@@ -160,7 +184,8 @@ class SlowNetwork(nn.Module):
         elif decay == 1:
             return matrix
         if self._options.decay_to == "start":
-            return self.first + decay * (matrix - self.first)
+            start = self.start()
+            return start + decay * (matrix - start)
         kept: Tensor = decay * matrix
         return kept
 
@@ -199,7 +224,7 @@ class FastWeights(genophen.DynamicGenotype):
         return cast("SlowNetwork", self.slow[self._index[name]])
 
     def express(self) -> dict[str, Tensor]:
-        return {name: torch.block_diag(*self._slow(name).first) for name in self._index}
+        return {name: torch.block_diag(*self._slow(name).start()) for name in self._index}
 
     def begin(self, cell: str, batch_size: int) -> Any:
         return {

@@ -18,11 +18,16 @@ def fast_weights_in_numbers(
     carries from step to step is the matrix.
     """
     own = {name.rpartition(".")[2]: value for name, value in slow.items()}
+    last = options.written == "last"
     (first,) = own["first"]
+    if last:
+        first = [[*row, 0.0] for row in first]
     (name,) = (name for name in network.fast_weights)
     decay = options.decay if options.decay != "learned" else _sigmoid(own["decay"][0], ops)
 
     def key_of(seen: tuple[Any, ...]) -> list[Any]:
+        if last:
+            return [*[0.0] * (len(seen) - 1), 1.0]
         key = own["key"] if options.key == "constant" else _products(own["key_weight"], seen)
         if options.key_activation == "normalized":
             length = ops.sqrt(genophen.added(map(mul, key, key)))
@@ -35,7 +40,7 @@ def fast_weights_in_numbers(
         return list(key)
 
     def change(seen: tuple[Any, ...], matrix: list[list[Any]], key: list[Any]) -> list[Any]:
-        value = _products(own["value_weight"], seen)
+        value = _products(own["value_weight"], seen[:-1] if last else seen)
         if options.rule == "delta":
             value = [v - old for v, old in zip(value, _products(matrix, key), strict=True)]
         if options.write_rate == "gated":
