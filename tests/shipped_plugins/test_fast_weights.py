@@ -190,10 +190,11 @@ def test_genes_that_mean_nothing_are_not_searched() -> None:
         {},
         ANCHORED,
         BIASED,
+        {"written": "last"},
         {"decay": 0.9, "key_activation": "softmax"},
         {"key": "constant", "decay_to": "start"},
     ],
-    ids=["delta", "anchored", "biased", "softmax", "constant key"],
+    ids=["delta", "anchored", "biased", "gated", "softmax", "constant key"],
 )
 def test_in_numbers_and_arrays_a_step_is_what_torch_makes_of_it(options: dict[str, Any]) -> None:
     p = controller(**options)

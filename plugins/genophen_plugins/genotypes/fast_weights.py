@@ -46,8 +46,8 @@ class FastWeightOptions(genophen.Options):
     )
     written: Literal["all", "last"] = Field(
         "all",
-        description="which inputs' weights are written: 'all', by keys, or those of the 'last' input alone, a "
-        "constant one: a bias is written, without keys, and no other weight depends on that input",
+        description="which inputs' weights are written: 'all', by keys, or those of the 'last' input alone, "
+        "a constant one: a bias is written, without keys, and no other weight depends on that input",
     )
     order: Literal["write-read", "read-write"] = Field(
         "write-read", description="whether the network answers after or before a step's change is written"
