@@ -89,7 +89,7 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
     ]  # fmt: skip
     assert plugins.names("genotype") == [
         "cppn", "cppn-graph", "dct", "direct", "fast-weights", "hyper-lstm", "hyper-rnn", "hypernetwork",
-        "low-rank", "mlp-hypernetwork", "random-projection",
+        "low-rank", "mlp-hypernetwork", "random-projection", "unit-embeddings",
     ]  # fmt: skip
     assert plugins.names("optimizer") == (
         ["adam", "adamw", "cma-es", "neat", "pgpe", "random-search", "sgd", "snes", "start"]
@@ -98,7 +98,9 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
         "associative-retrieval", "characters", "cifar10", "digits", "fashion-mnist", "image-folder", "mnist",
         "unknown-delay",
     ]  # fmt: skip
-    assert plugins.names("task") == ["classification", "double-pole", "next-token", "sequence-classification"]
+    assert plugins.names("task") == [
+        "cart-pole", "classification", "double-pole", "next-token", "sequence-classification",
+    ]  # fmt: skip
     assert plugins.names("reporter") == ["console", "mlflow", "tensorboard"]
     source = plugins.get("genotype", "direct").source
     assert (source.distribution, source.version) == ("genophen", genophen.__version__)

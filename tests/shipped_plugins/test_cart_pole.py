@@ -33,12 +33,12 @@ def test_a_step_is_gymnasiums(ops: str) -> None:
         state = tuple(float(value) for value in env.unwrapped.state)
         for _ in range(500):
             action = int(draws.integers(2))
-            seen, _, ended, _, _ = env.step(action)
+            _, _, ended, _, _ = env.step(action)
             pushed = 2.0 * action - 1.0
             if ops == "arrays":
                 own = tuple(np.full((1, 1), value) for value in state)
                 after = task().advance(own, (np.full((1, 1), pushed),), ARRAYS)
-                state = tuple(float(value) for value in after)
+                state = tuple(value.item() for value in after)
             else:
                 state = task().advance(state, (pushed,), NUMBERS)
             assert state == pytest.approx(tuple(env.unwrapped.state), rel=1e-12, abs=1e-15)

@@ -27,9 +27,7 @@ class CartPoleOptions(genophen.EpisodeOptions):
     push: Literal["full", "graded"] = Field(
         "full", description="'full': 10 N to one side or the other; 'graded': any force between, through tanh"
     )
-    horizon: int = Field(
-        500, ge=1, le=10_000_000, description="steps, of 0.02 s, after which an episode ends"
-    )
+    horizon: int = Field(500, ge=1, le=10_000_000, description="steps, of 0.02 s, of an episode at most")
 
 
 class CartPole(genophen.SimulatedTask):
