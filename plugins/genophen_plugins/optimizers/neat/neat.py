@@ -25,13 +25,20 @@ class NEAT(genophen.Optimizer):
     Options: ClassVar[type[genophen.Options]] = NEATOptions
     works_on = CPPNGraph
     options: NEATOptions
+    _genotype: CPPNGraph
 
     def check(self, context: genophen.Context) -> None:
         import_neat()
         solved = solved_without_data(context, self.options)
         if self.options.warm_start is not None:
             genophen.load_weights(context.phenotype, Path(self.options.warm_start), solved)
-        self.searched = _numbers(context.phenotype.genotype)
+        assert isinstance(context.phenotype.genotype, CPPNGraph)
+        self._genotype = context.phenotype.genotype
+
+    @property
+    def searched(self) -> int:  # type: ignore[override]
+        """Weights and biases of the genotype's graph as it is now: all that varies beside its structure."""
+        return sum(parameter.numel() for parameter in self._genotype.parameters())
 
     def setup(self, context: genophen.Context) -> None:
         import_neat()  # where it is absent, an error before any work
@@ -44,7 +51,6 @@ class NEAT(genophen.Optimizer):
         self._seed = int(torch.randint(2**31, (), generator=context.generator))
         self._search: NEATSearch | None = None
         self._best, self._non_finite = -torch.inf, 0
-        self.searched = _numbers(self._genotype)
 
     def step(self) -> genophen.Metrics:
         search = self._started()
@@ -71,7 +77,6 @@ class NEAT(genophen.Optimizer):
 
     def finish_round(self) -> None:
         self._genotype.become(self._started().best)
-        self.searched = _numbers(self._genotype)
         self._fitness.finish(self._phenotype)
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,8 +106,3 @@ class NEAT(genophen.Optimizer):
 @genophen.hookimpl
 def register_optimizers(register):  # type: ignore[no-untyped-def]
     register(NEAT)
-
-
-def _numbers(graph: genophen.Genotype) -> int:
-    """Weights and biases of the graph, which is all that the search varies beside its structure."""
-    return sum(parameter.numel() for parameter in graph.parameters())
