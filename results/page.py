@@ -53,7 +53,7 @@ TABLES = {
 
 
 #: Row files of searches with their baselines.
-SEARCHES = ["mnist_search", "gabor_search", "cifar_without_gradient"]
+SEARCHES = ["mnist_search", "mnist_gabor", "gabor_search", "cifar_without_gradient"]
 #: Network and row, the file of the steps, the model in the tables at both ends, and these tables.
 ABLATIONS = [
     ("mnist-cnn, Hyper4_4", "ablation_mnist", "Hyper4_4", "table2_faithful", "table2_mnist"),

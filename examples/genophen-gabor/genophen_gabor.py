@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 import genophen
 
+#: Rows and columns of a filter.
+KERNEL_SIZE = 6
 #: Added to the variance of a patch: what is flat stays flat.
 CONTRAST_FLOOR = 0.01
 #: The numbers of a Gabor function beside its colours, in pixels and radians: their mean and standard
@@ -35,21 +37,31 @@ START = {
 COLOUR = (1.0, 0.5)
 
 
+class PatchFeaturesOptions(genophen.Options):
+    kernels: int = Field(56, ge=1, le=10_000, description="filters; each gives 2 features a place")
+    grid: int = Field(3, ge=1, le=8, description="rows and columns of places that responses are pooled to")
+    mirror: bool = Field(
+        True, description="add the responses to the mirror image; not for what means another thing mirrored"
+    )
+
+
 class PatchFeatures(nn.Module):
     """Pooled responses of filters and of their negatives, summed over an image and its mirror image."""
 
-    def __init__(
-        self, channels: int, size: int, kernels: int, kernel_size: int, grid: int, classes: int
-    ) -> None:
+    def __init__(self, channels: int, size: int, options: PatchFeaturesOptions, classes: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, kernels, kernel_size, bias=False)
-        self.pool = nn.AvgPool2d((size - kernel_size + 1) // grid)
-        self.dense = nn.Linear(2 * kernels * grid**2, classes)
-        self.kernel_size = kernel_size
+        self.conv = nn.Conv2d(channels, options.kernels, KERNEL_SIZE, bias=False)
+        width = (size - KERNEL_SIZE + 1) // options.grid
+        self.pool = nn.AvgPool2d(width)
+        places = ((size - KERNEL_SIZE + 1) // width) ** 2
+        self.dense = nn.Linear(2 * options.kernels * places, classes)
         self.threshold = 0.5
+        self.mirror = options.mirror
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = self.respond(x) + self.respond(x.flip(3))  # (N, 2 kernels, grid, grid)
+        pooled = self.respond(x)  # (N, 2 kernels, grid, grid)
+        if self.mirror:
+            pooled = pooled + self.respond(x.flip(3))
         return self.dense(pooled.flatten(1))
 
     def respond(self, x: Tensor) -> Tensor:
@@ -62,25 +74,26 @@ class PatchFeatures(nn.Module):
 
     def inverse_contrast(self, x: Tensor) -> Tensor:
         """1 / the standard deviation of each patch, (N, 1, H', W'). Kernels of mean 0 ignore its mean."""
-        mean = F.avg_pool2d(x, self.kernel_size, 1).mean(1, keepdim=True)
-        square = F.avg_pool2d(x.square(), self.kernel_size, 1).mean(1, keepdim=True)
+        mean = F.avg_pool2d(x, KERNEL_SIZE, 1).mean(1, keepdim=True)
+        square = F.avg_pool2d(x.square(), KERNEL_SIZE, 1).mean(1, keepdim=True)
         return ((square - mean.square()).relu() + CONTRAST_FLOOR).rsqrt()
-
-
-class PatchFeaturesOptions(genophen.Options):
-    kernels: int = Field(56, ge=1, le=10_000, description="filters; each gives 18 features")
 
 
 class PatchFeaturesArchitecture(genophen.Architecture):
     name = "patch-features"
-    description = "thresholded responses of 6x6 filters on patches of normalised contrast, pooled to 3x3"
+    description = "thresholded responses of 6x6 filters on patches of normalised contrast, pooled to a grid"
     Options: ClassVar[type[genophen.Options]] = PatchFeaturesOptions
     options: PatchFeaturesOptions
-    input_shape = (3, 32, 32)
-    num_outputs = 10
 
     def build(self) -> nn.Module:
-        return PatchFeatures(3, 32, self.options.kernels, kernel_size=6, grid=3, classes=self.num_outputs)
+        shape, classes = self.shapes()
+        if len(shape) != 3 or shape[1] != shape[2] or shape[1] < KERNEL_SIZE + self.options.grid - 1:
+            raise genophen.ConfigError(
+                "cannot build patch-features",
+                found=f"inputs of shape {shape}",
+                allowed=f"square images of at least {KERNEL_SIZE + self.options.grid - 1} rows",
+            )
+        return PatchFeatures(shape[0], shape[1], self.options, classes)
 
     def expressed(self) -> list[str]:
         return ["conv.weight"]

@@ -18,17 +18,18 @@ PLUGIN = EXAMPLE / "genophen_gabor.py"
 
 
 def test_its_configs_begin_with_their_command_and_can_be_used() -> None:
-    for name in ("cifar.toml", "search.toml", "wide.toml"):
+    for name in ("cifar.toml", "search.toml", "wide.toml", "mnist.toml"):
         kind = "run" if name == "cifar.toml" else "sweep"
         assert (EXAMPLE / name).read_text().startswith(f"# genophen {kind} examples/genophen-gabor/{name}")
     assert (
         ask("run", EXAMPLE / "cifar.toml", "--dry-run", "--plugin", PLUGIN, "--dataset", "digits").code == 0
     )
     plugins = load_plugins([PLUGIN])
-    search, wide = (
+    search, wide, mnist = (
         plan(with_baselines(read_sweep(EXAMPLE / name), plugins), Path("out"), plugins)
-        for name in ("search.toml", "wide.toml")
+        for name in ("search.toml", "wide.toml", "mnist.toml")
     )
+    assert len(mnist) == 3 * 5
     searched = {trial.directory.name for trial in search}
     starts = [trial.config.settings().get("optimizer.start.warm_start") for trial in wide]
     wanted = [Path(start).name for start in starts if start is not None]

@@ -8,9 +8,11 @@ import genophen
 from genophen.testing import check_architecture, check_genotype
 
 
-def network(kernels=5):
+def network(kernels=5, shape=(3, 32, 32), **options):
     torch.manual_seed(0)
-    return PatchFeaturesArchitecture(PatchFeaturesOptions(kernels=kernels)).build()
+    architecture = PatchFeaturesArchitecture(PatchFeaturesOptions(kernels=kernels, **options))
+    architecture.input_shape, architecture.num_outputs = shape, 10
+    return architecture.build()
 
 
 def test_they_keep_the_contracts():
@@ -21,6 +23,14 @@ def test_they_keep_the_contracts():
 def test_an_image_and_its_mirror_image_have_the_same_features():
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(network()(images.flip(3)), network()(images))
+
+
+def test_digits_are_not_mirrored_and_their_grid_is_finer():
+    net, images = network(shape=(1, 28, 28), grid=4, mirror=False), torch.randn(2, 1, 28, 28)
+    assert net.dense.in_features == 2 * 5 * 4 * 4
+    assert not torch.allclose(net(images.flip(3)), net(images), atol=1e-3)
+    with pytest.raises(genophen.ConfigError, match=r"shape \(1, 6, 6\)[\s\S]*at least 8 rows"):
+        network(shape=(1, 6, 6))
 
 
 def test_contrast_and_brightness_do_not_matter_where_kernels_have_mean_0():
