@@ -190,7 +190,7 @@ def test_errors_have_an_exit_code_and_say_what_to_do(
 
 
 def test_a_diverged_run_exits_3(command, config: Path) -> None:
-    settings = ["optimizer.sgd.learning_rate=1e12", 'optimizer.sgd.schedule="constant"']
+    settings = ["optimizer.sgd.learning_rate=1e38", 'optimizer.sgd.schedule="constant"']
     options = [part for setting in settings for part in ("--set", setting)]
     output = command("run", config, "--optimizer", "sgd", *options, "--quiet")
     assert output.code == 3
@@ -278,7 +278,7 @@ def test_resuming_a_finished_run_says_what_to_do_and_keeps_its_exit_code(command
     assert "rounds = 2" in Path("done/config.toml").read_text()
     assert command("resume", "done", "--rounds", "1").code == 2
     assert command("resume", "absent").code == 2
-    wild = ["--optimizer", "sgd", "--set", "optimizer.sgd.learning_rate=1e12"]
+    wild = ["--optimizer", "sgd", "--set", "optimizer.sgd.learning_rate=1e38"]
     assert command("run", config, "--quiet", "--out", "wild", *wild).code == 3
     output = command("resume", "wild")
     assert output.code == 3

@@ -195,7 +195,7 @@ def test_data_that_has_moved_is_no_other_setting(tmp_path: Path, monkeypatch: py
 
 
 def test_diverged_and_failed_trials_are_listed_and_count_in_no_mean(tmp_path: Path) -> None:
-    wild = {"learning_rate": 1e12, "schedule": "constant"}
+    wild = {"learning_rate": 1e38, "schedule": "constant"}
     rows = {
         "diverges": {"optimizer": {"name": "sgd", "sgd": wild}},
         "fails": {"architecture": {"mnist-cnn": {"num_outputs": 4}}},

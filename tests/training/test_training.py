@@ -234,7 +234,7 @@ def test_the_weights_of_the_last_round_are_kept_on_request(tmp_path: Path) -> No
 
 def test_a_run_that_leaves_the_finite_numbers_is_diverged(tmp_path: Path) -> None:
     tables = digits_tables(rounds=5)
-    tables["optimizer"] = {"name": "sgd", "sgd": {"learning_rate": 1e12, "schedule": "constant"}}
+    tables["optimizer"] = {"name": "sgd", "sgd": {"learning_rate": 1e38, "schedule": "constant"}}
     result = genophen.run(tables, out=tmp_path / "run")
     assert result["status"] == "diverged"
     assert result["test_accuracy"] is None
