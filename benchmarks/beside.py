@@ -1,7 +1,8 @@
 """Another checkout of genophen beside this one: python -m benchmarks.beside CHECKOUT [--pairs N] [CASE...].
 
 Each checkout runs in a process of its own, by its own `.venv` and its own benchmarks, and takes turns with
-the other; ratios are of this checkout's processor time, one thread, to the other's.
+the other; ratios are of this checkout's processor time, one thread, to the other's. Where a process's memory
+comes to lie changes its times by some percent: so turns are shared out among several pairs of processes.
 """
 
 from __future__ import annotations
@@ -46,6 +47,10 @@ CASES = ["step:vgg-block3", "step:vgg-block2", "step:vgg-block1", "step:mnist-cn
 CASES += ["population:embeddings", "population:genotype"]
 
 
+#: Pairs of processes, one after the other.
+PROCESSES = 6
+
+
 class Checkout:
     """A process that computes cases in a checkout."""
 
@@ -61,6 +66,13 @@ class Checkout:
         self._process.stdin.flush()
         return float(self._process.stdout.readline())
 
+    def __enter__(self) -> Checkout:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.beside", description=__doc__)
@@ -70,10 +82,14 @@ def main() -> None:
     )
     parser.add_argument("--pairs", type=int, default=40, help="turns of each case (40)")
     given = parser.parse_intermixed_args()
-    other = Checkout(given.checkout, str((given.checkout / ".venv/bin/python").absolute()))
-    own = Checkout(Path(__file__).parents[1], sys.executable)
-    for case in given.cases:
-        pairs = [_pair(own, other, case, turn) for turn in range(given.pairs + 3)][3:]
+    seconds: dict[str, list[tuple[float, float]]] = {case: [] for case in given.cases}
+    for _ in range(PROCESSES):
+        other = Checkout(given.checkout, str((given.checkout / ".venv/bin/python").absolute()))
+        with other, Checkout(Path(__file__).parents[1], sys.executable) as own:
+            for case in seconds:
+                turns = [_pair(own, other, case, turn) for turn in range(3 + -(-given.pairs // PROCESSES))]
+                seconds[case] += turns[3:]
+    for case, pairs in seconds.items():
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         rows = [against("other checkout", theirs, theirs), against("this checkout", ours, theirs)]
         print(Table(case, rows).text(), flush=True)

@@ -123,10 +123,10 @@ class KernelGenerator(nn.Module):
             other_scale = in_advance and target.fan_in != c_in * numbers
             scaled = maps * math.sqrt(c_in * numbers / target.fan_in) if other_scale else maps
             kernels = torch.bmm(scaled.flatten(1, 2), own.mT)  # (rows, B kh kw, C_in)
-            kernel = tiling.crop(kernels.view(-1, numbers, c_in)).mT  # (C_out, C_in, kh kw)
+            kernel = tiling.crop(kernels.view(-1, numbers, c_in))  # (C_out, kh kw, C_in)
             if standardized and not in_advance and target.kind != "scale":
                 kernel = genophen.standardize(kernel, target.fan_in)
-            weights[target.name] = target.from_kernel(kernel.reshape(target.kernel_shape))
+            weights[target.name] = target.from_kernel(kernel.mT.reshape(target.kernel_shape))
         return weights
 
     def _as_generated(self, a: Tensor) -> tuple[Tensor, Tensor]:
