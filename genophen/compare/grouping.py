@@ -15,6 +15,9 @@ from genophen.sweep.file import Row
 #: Sections whose settings a group's name tells first, in this order.
 _NAMED = ("task", "dataset", "architecture", "genotype", "optimizer")
 
+#: A group's name tells so many of the things that set it apart, or more where it takes more.
+_PARTS = 3
+
 
 @dataclass(frozen=True)
 class GenotypeTitle:
@@ -69,7 +72,8 @@ def sorted_into_groups(runs: Sequence[RunT]) -> dict[str, list[RunT]]:
     for run in runs:
         groups.setdefault(_key(run), []).append(run)
     every = [found[0].settings for found in groups.values() if found[0].settings]
-    names = [_short_name(found[0], every) for found in groups.values()]
+    apart = [_parts_of_name(found[0], every) for found in groups.values()]
+    names = [_shortest(parts, apart) for parts in apart]
     return {
         f"{name} ({_place(found[0])})" if names.count(name) > 1 else name: found
         for name, found in zip(names, groups.values(), strict=True)
@@ -93,14 +97,21 @@ def _key(run: Groupable) -> object:
     return repr(sorted((run.settings or {}).items()))
 
 
-def _short_name(run: Groupable, every: Sequence[Mapping[str, Any]]) -> str:
+def _parts_of_name(run: Groupable, every: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What sets a group apart, the most telling first."""
     if run.row is not None:
-        name = run.row.name
-    elif run.settings and run.genotype:
-        name = _what_sets_apart(run.settings, run.genotype, every)
-    else:
-        name = ""
-    return one_line(name) or "runs"
+        return [run.row.name]
+    if run.settings and run.genotype:
+        return _what_sets_apart(run.settings, run.genotype, every)
+    return []
+
+
+def _shortest(parts: Sequence[str], apart: Sequence[Sequence[str]]) -> str:
+    """The first of what sets a group apart, and as much more as no other group shares."""
+    count = _PARTS
+    while count < len(parts) and sum(other[:count] == parts[:count] for other in apart) > 1:
+        count += 1
+    return one_line(", ".join(parts[:count])) or "runs"
 
 
 def _place(run: Groupable) -> str:
@@ -109,7 +120,7 @@ def _place(run: Groupable) -> str:
 
 def _what_sets_apart(
     own: Mapping[str, Any], genotype: GenotypeTitle, every: Sequence[Mapping[str, Any]]
-) -> str:
+) -> list[str]:
     """What sets a group's settings apart from the others': plugins by name, then single settings."""
     different = {
         key for key in own if len({repr(settings[key]) for settings in every if key in settings}) > 1
@@ -124,4 +135,4 @@ def _what_sets_apart(
             parts.append(str(own[f"{section}.name"]))
             different.discard(f"{section}.name")
     parts += [f"{key.rpartition('.')[2]}={own[key]}" for key in sorted(different)]
-    return ", ".join(parts) or f"{genotype.text}, {own['optimizer.name']}"
+    return parts or [genotype.text, str(own["optimizer.name"])]

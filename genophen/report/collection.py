@@ -117,16 +117,15 @@ class ReportGroup:
 
 
 @dataclass(frozen=True)
-class Collection:
-    """What a report is about: groups of runs, and folders of which nothing can be shown, with the reason."""
+class Source:
+    """The runs that were measured on one thing, whose scores can be set beside each other."""
 
-    title: str
-    #: What the scores of all runs are called.
+    #: The data set's name, or the task's where it uses none; with some of its digest where two share a name.
+    name: str
+    task: str
+    #: What the scores are called.
     measure: Measure
     groups: list[ReportGroup]
-    damaged: list[tuple[Path, str]]
-    #: Whether a process trains in one of the folders now.
-    running: bool
 
     @property
     def runs(self) -> list[ReportRun]:
@@ -137,6 +136,26 @@ class Collection:
         """The run that did best on the validation images, of those that count."""
         ranked = [run for run in self.runs if run.ranked]
         return max(ranked, key=lambda run: run.validation_score, default=None)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a report is about: runs by what they were measured on, and folders of which nothing can be shown,
+    with the reason."""
+
+    title: str
+    sources: list[Source]
+    damaged: list[tuple[Path, str]]
+    #: Whether a process trains in one of the folders now.
+    running: bool
+
+    @property
+    def groups(self) -> list[ReportGroup]:
+        return [group for source in self.sources for group in source.groups]
+
+    @property
+    def runs(self) -> list[ReportRun]:
+        return [run for source in self.sources for run in source.runs]
 
 
 def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Collection:
@@ -166,16 +185,43 @@ def read_collection(directories: Sequence[Path], plugins: PluginLookup) -> Colle
                 runs.setdefault(run.directory.resolve(), run)
     if not runs:
         raise errors[0] if len(errors) == 1 else _nothing(damaged, errors)
-    measure = next((run.measure for run in runs.values() if run.measure is not None), ACCURACY)
-    for place, run in [*runs.items()]:
-        if run.measure not in (None, measure):
-            damaged[run.directory] = f"its scores are of another measure than {measure.title}"
-            del runs[place]
     title = titles[0] if len(titles) == 1 else f"{len(runs)} runs"
     running = any(is_locked(GuardedPath(directory)) for directory in directories)
     running = running or any(run.status == "running" for run in runs.values())
-    groups = [ReportGroup(name, tuple(each)) for name, each in sorted_into_groups([*runs.values()]).items()]
-    return Collection(title, measure, groups, list(damaged.items()), running)
+    return Collection(title, _by_source([*runs.values()]), list(damaged.items()), running)
+
+
+#: What a run is measured on: task, data set, and the digest of both together; empty where it is not known.
+_Place = tuple[str, str, str]
+
+
+def _by_source(runs: Sequence[ReportRun]) -> list[Source]:
+    """The runs by what they were measured on; those that have not begun are with others of their data set."""
+    found: dict[_Place, list[ReportRun]] = {}
+    for run in sorted(runs, key=lambda run: run.environment is None):  # stable: those that know come first
+        task, dataset, digest = _measured_on(run)
+        alike = [place for place in found if place[:2] == (task, dataset) or not (dataset or digest)]
+        place = alike[0] if not digest and alike else (task, dataset, digest)
+        found.setdefault(place, []).append(run)
+    order = {id(run): index for index, run in enumerate(runs)}
+    sources = []
+    for (task, dataset, digest), each in found.items():
+        each.sort(key=lambda run: order[id(run)])
+        shared = [place for place in found if place[1] == dataset]
+        name = f"{dataset or task} ({digest[:8]})" if len(shared) > 1 else dataset or task
+        measure = next((run.measure for run in each if run.measure is not None), ACCURACY)
+        groups = [ReportGroup(name, tuple(members)) for name, members in sorted_into_groups(each).items()]
+        sources.append(Source(name, task, measure, groups))
+    return sorted(sources, key=lambda source: order[id(source.runs[0])])
+
+
+def _measured_on(run: ReportRun) -> _Place:
+    if run.environment is not None:
+        return run.environment.task.name, run.environment.dataset.name, run.environment.dataset.sha256
+    tables = {} if run.row is None else run.row.tables
+    named = {kind: tables.get(kind, {}).get("name", "") for kind in ("task", "dataset")}
+    task = str(run.settings.get("task.name") or named["task"] or DEFAULT_NAMES["task"])
+    return task, str(run.settings.get("dataset.name") or named["dataset"]), ""
 
 
 def _nothing(damaged: Mapping[Path, str], errors: Sequence[GenophenError]) -> GenophenError:

@@ -90,6 +90,20 @@ def draw_curves(groups: Sequence[ReportGroup], measure: Measure) -> list[CurvesF
     return figures
 
 
+def line_styles(groups: Sequence[ReportGroup], together: bool) -> list[tuple[str, str]]:
+    """Class and meaning of each style of line that the figures of these groups have."""
+    runs = [run for group in groups for run in group.runs if run.rows]
+    several = any(sum(run.ranked and bool(run.rows) for run in group.runs) > 1 for group in groups)
+    alone = any(sum(run.ranked for run in group.runs) == 1 for group in groups)
+    styles = [
+        ("line mean c0", "mean over seeds" + (", or a single seed" if alone else ""), several),
+        ("line seed c0", "one seed of several", several),
+        ("line unranked c0", "a run that did not come to its end", any(not run.ranked for run in runs)),
+        ("line behind", "all other groups", not together),
+    ]
+    return [(style, meaning) for style, meaning, there in styles if there]
+
+
 def _train_loss(groups: Sequence[ReportGroup]) -> str:
     """What the training loss of all runs is; where they differ, all that it is."""
     results = [run.result for group in groups for run in group.runs if run.result is not None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +20,23 @@ from genophen.contracts.task import Task
 from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
-from genophen.report.collection import Collection, ReportGroup, ReportRun, read_collection, reason_of
+from genophen.report.collection import (
+    Collection,
+    ReportGroup,
+    ReportRun,
+    Source,
+    read_collection,
+    reason_of,
+)
 from genophen.report.episode_svg import described, draw_episode
-from genophen.report.learning_curves import MAX_TOGETHER, draw_curves
+from genophen.report.headline import about, commands
+from genophen.report.learning_curves import MAX_TOGETHER, draw_curves, line_styles
 from genophen.report.mistakes import read_mistakes
-from genophen.report.pareto import draw_pareto
+from genophen.report.pareto import draw_pareto, pareto_front, points_of
+from genophen.report.repeating import again, differing_settings, environments, plugins_used, quoted
 from genophen.report.svg import COLOURS, colour, key
 from genophen.report.trained_weights import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.storage.files import write_file, writing
-from genophen.storage.records import UsedPlugin
 from genophen.training.preparing import Notify
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
@@ -104,36 +111,65 @@ def render(collection: Collection, plugins: Plugins, options: PageOptions, notif
 
 
 def _facts(collection: Collection, plugins: Plugins, options: PageOptions, notify: Notify) -> dict[str, Any]:
-    groups = collection.groups
-    runs = [(group, run) for group in groups for run in group.runs]
-    best = next((Best(run, group) for group, run in runs if run is collection.best), None)
-    drawn = [group for group in groups if any(run.rows for run in group.runs)]
+    groups, runs = collection.groups, collection.runs
+    sources = [
+        _of_source(source, number, plugins, options, notify)
+        for number, source in enumerate(collection.sources)
+    ]
+    configs = [again(group) for group in groups if any(run.config for run in group.runs)]
+    sweeps = list(dict.fromkeys(quoted(r.sweep / "sweep.toml") for r in runs if r.sweep is not None))
+    every_run = [
+        (source, group, run) for source in collection.sources for group in source.groups for run in group.runs
+    ]
+    measures = {source.measure for source in collection.sources}
     facts: dict[str, Any] = {
         "collection": collection,
-        "measure": collection.measure,
+        "sources": sources,
+        "several": len(sources) > 1,
+        "measure_title": measures.pop().title if len(measures) == 1 else "score",
         "version": __version__,
         "written": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
         "refresh": options.refresh,
-        "statuses": Counter(run.status for run in collection.runs).most_common(),
+        "statuses": Counter(run.status for run in runs).most_common(),
+        "about": about(collection),
+        "commands": commands(sweeps, configs),
+        "ranked": [each for each in every_run if each[2].ranked],
+        "unranked": [each for each in every_run if not each[2].ranked],
+        "sweeps": sweeps,
+        "again": configs,
+        "environment": environments(runs),
+        "plugins": plugins_used(runs),
+    }
+    facts["contents"] = _contents(facts)
+    return facts
+
+
+def _of_source(
+    source: Source, number: int, plugins: Plugins, options: PageOptions, notify: Notify
+) -> dict[str, Any]:
+    """What the page shows of the runs on one data set or task; `suffix` sets its anchors apart."""
+    groups, measure = source.groups, source.measure
+    runs = [(group, run) for group in groups for run in group.runs]
+    best = next((Best(run, group) for group, run in runs if run is source.best), None)
+    drawn = [group for group in groups if any(run.rows for run in group.runs)]
+    curves = draw_curves(groups, measure)
+    facts: dict[str, Any] = {
+        "source": source,
+        "suffix": f"-{number + 1}" if number else "",
+        "measure": measure,
         "best": best,
         "ranking": sorted(
             (g for g in groups if g.ranked),
             key=lambda g: -(-math.inf if g.test_score is None else g.test_score),
         ),
         "any_published": any(group.published.score is not None for group in groups),
-        "pareto": draw_pareto(groups, collection.measure),
-        "curves": draw_curves(groups, collection.measure),
+        "front": pareto_front(points_of(groups)),
+        "pareto": draw_pareto(groups, measure),
+        "curves": curves,
+        "line_styles": line_styles(groups, len(drawn) <= MAX_TOGETHER) if curves else [],
         "together": len(drawn) <= MAX_TOGETHER,
         "legend": [(g.name, f"{colour(i)} d{i % COLOURS}") for i, g in enumerate(drawn)],
-        "ranked": [(group, run) for group, run in runs if run.ranked],
-        "unranked": [(group, run) for group, run in runs if not run.ranked],
-        "sweeps": list(
-            dict.fromkeys(_quoted(r.sweep / "sweep.toml") for _, r in runs if r.sweep is not None)
-        ),
-        "differing": _differing(groups),
-        "again": [_again(group) for group in groups if any(run.config for run in group.runs)],
-        "environment": _environments(collection.runs),
-        "plugins": _plugins(collection.runs),
+        "differing": differing_settings(groups),
         "kernels": None,
         "embeddings": None,
         "mistakes": None,
@@ -148,25 +184,40 @@ def _facts(collection: Collection, plugins: Plugins, options: PageOptions, notif
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, options.place)))
         if options.images and _has_episodes(plugins.get("task", best.run.task).cls):
             facts["episode"] = _part(lambda: _episode(best.run, plugins, options.place))
-    facts["contents"] = _contents(facts)
+    facts["left_out"] = _without_missing(facts)
     return facts
 
 
-def _contents(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Anchor and name of each section that the page has."""
+def _without_missing(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Take out the parts that are missing; their names, with why."""
+    missing = {name: part for name, part in facts.items() if isinstance(part, Part) and part.figure is None}
+    for name in missing:
+        facts[name] = None
+    return [(name, part.missing) for name, part in missing.items() if part.missing]
+
+
+def _contents(facts: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each source its name and the sections that the page has of it, anchor and name; then the others."""
+    contents: list[tuple[str, list[tuple[str, str]]]] = []
+    for source in facts["sources"]:
+        sections = [
+            ("results", "Results", True),
+            ("parameters", f"{source['measure'].title.capitalize()} against parameters", source["pareto"]),
+            ("curves", "Learning curves", source["curves"]),
+            ("episode", "An episode", source["episode"]),
+            ("kernels", "Kernels", source["kernels"]),
+            ("embeddings", "Embeddings", source["embeddings"]),
+            ("mistakes", "Mistakes", source["mistakes"]),
+        ]
+        there = [(f"{anchor}{source['suffix']}", name) for anchor, name, there in sections if there]
+        contents.append((source["source"].name if facts["several"] else "", there))
     sections = [
-        ("results", "Results", True),
-        ("parameters", f"{facts['measure'].title.capitalize()} against parameters", facts["pareto"]),
-        ("curves", "Learning curves", facts["curves"]),
-        ("episode", "An episode", facts["episode"]),
-        ("kernels", "Kernels", facts["kernels"]),
-        ("embeddings", "Embeddings", facts["embeddings"]),
-        ("mistakes", "Mistakes", facts["mistakes"]),
         ("runs", "Every run", True),
         ("again", "How to run it again", True),
         ("environment", "What it was run with", facts["environment"]),
     ]
-    return [(anchor, name) for anchor, name, there in sections if there]
+    there = [(anchor, name) for anchor, name, is_there in sections if is_there]
+    return [*contents, ("All runs" if facts["several"] else "", there)]
 
 
 def _part(make: Callable[[], Part]) -> Part:
@@ -222,38 +273,3 @@ def _embeddings(members: Mapping[str, RunInGroup], plugins: Plugins) -> Part:
         if figure is not None:
             return Part(figure)
     return Part(missing="no genotype here has three embeddings or more, and fewer need no projection")
-
-
-def _differing(groups: Sequence[ReportGroup]) -> list[str]:
-    """Settings that are not the same in all groups."""
-    known = [group.runs[0].settings for group in groups if group.runs[0].settings]
-    keys = dict.fromkeys(key for settings in known for key in settings)
-    return [key for key in keys if len({repr(settings.get(key)) for settings in known}) > 1]
-
-
-def _again(group: ReportGroup) -> tuple[ReportGroup, ReportRun, str]:
-    """A run of the group that has a config, and the command that trains it again."""
-    run = next(run for run in group.runs if run.config)
-    return group, run, f"genophen run {_quoted(run.directory / 'config.toml')}"
-
-
-def _environments(runs: Sequence[ReportRun]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """What the runs were made with: each fact with the values that it has, and how many runs have each."""
-    known = [run.environment for run in runs if run.environment is not None]
-    facts = {
-        "Machine": [str(environment.machine) for environment in known],
-        "Data set": [f"{e.dataset.name}, SHA-256 {e.dataset.sha256}" for e in known],
-        "Git commit": [environment.git_commit or "not in a checkout" for environment in known],
-        "Versions": [", ".join(f"{name} {v}" for name, v in e.packages.items() if v) for e in known],
-    }
-    return [(name, Counter(values).most_common()) for name, values in facts.items() if values]
-
-
-def _plugins(runs: Sequence[ReportRun]) -> list[tuple[UsedPlugin, int]]:
-    """The plugins in use, and how many runs used each."""
-    known = [run.environment.plugins for run in runs if run.environment is not None]
-    return Counter(plugin for plugins in known for plugin in plugins).most_common()
-
-
-def _quoted(path: Path) -> str:
-    return shlex.quote(str(path))

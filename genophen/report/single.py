@@ -31,7 +31,7 @@ class SingleFigure:
 
 
 def kernels_figure(directories: Sequence[Path], plugins: Plugins) -> Figure:
-    """The largest kernel, by height, that all runs have, at the best round of each.
+    """The kernel of which most can be drawn, of those that all runs have, at the best round of each.
 
     Raises:
         ConfigError: for runs that have no such kernel in common.
@@ -63,7 +63,14 @@ def _kernels(directories: Sequence[Path], plugins: Plugins, ending: str) -> byte
 def _scores(directories: Sequence[Path], plugins: Plugins, ending: str) -> bytes:
     """Scores against kernel parameters, as the report's page draws them."""
     collection = read_collection(directories, plugins)
-    chart = draw_pareto(collection.groups, collection.measure)
+    if len(collection.sources) > 1:
+        raise ConfigError(
+            "cannot draw scores against kernel parameters",
+            found=f"runs on {', '.join(source.name for source in collection.sources)}",
+            allowed="runs on one data set or task",
+        )
+    (source,) = collection.sources
+    chart = draw_pareto(source.groups, source.measure)
     if chart is None:
         raise ConfigError(
             "cannot draw scores against kernel parameters",

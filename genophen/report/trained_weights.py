@@ -17,7 +17,7 @@ from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.report.axes import linear_axis
 from genophen.report.images import diverging_png
-from genophen.report.kernel_figure import tile
+from genophen.report.kernel_figure import MAX_CHANNELS, tile
 from genophen.report.svg import FILLED, Chart, Frame, colour
 from genophen.storage.rundir import RunDirectory
 from genophen.training.trained import best_phenotype
@@ -51,17 +51,20 @@ def read_trained(directory: Path, plugins: Plugins) -> Trained:
 
 
 def common_kernel(networks: Sequence[Trained]) -> str | None:
-    """The name of the largest kernel, by height, that all have; None where they have none in common."""
+    """The name of the kernel of which most can be drawn, of those that all have; None where there is none."""
     first = networks[0].kernels
     common = [name for name in first if all(name in other.kernels for other in networks[1:])]
-    return max(common, key=lambda name: first[name].shape[2], default=None)
+    return max(common, key=lambda name: first[name][:MAX_CHANNELS, :MAX_CHANNELS].numel(), default=None)
 
 
 @dataclass(frozen=True)
 class KernelPicture:
     title: str
     src: str
+    #: Its size and the spread of its numbers, in words.
     description: str
+    #: What stands under the title.
+    note: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def draw_kernels_figure(titles: Sequence[str], networks: Sequence[Trained]) -> K
             f"{c_out} by {c_in} filters of {kh} by {kw} numbers, "
             f"mean {float(weight.mean()):.3g}, standard deviation {float(weight.std()):.3g}"
         )
-        pictures.append(KernelPicture(title, diverging_png(tile(weight), limit), description))
+        note = f"standard deviation {float(weight.std()):.3g}"
+        pictures.append(KernelPicture(title, diverging_png(tile(weight), limit), description, note))
     return KernelsFigure(name, limit, pictures)
 
 

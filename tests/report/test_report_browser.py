@@ -10,6 +10,7 @@ import pytest
 from helpers import digits_tables
 
 import genophen
+from genophen.config.toml import read_toml, write_toml
 from genophen.plugins.loading import load_plugins
 from genophen.report.page import PageOptions, write_report
 
@@ -87,4 +88,35 @@ def test_the_page_is_whole_in_a_browser(browser, page_file: Path, width: int, th
     assert page.evaluate("document.activeElement.className") == "skip"
     outline = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(outline) == "solid"
+    page.close()
+
+
+_OFF_SCREEN = """() => [...document.querySelectorAll('.scroll')]
+    .filter(table => table.scrollWidth > table.clientWidth + 1)
+    .map(table => table.getAttribute('aria-label'))"""
+
+
+def test_no_column_and_no_setting_is_off_screen(browser, tmp_path: Path) -> None:
+    first = genophen.run(digits_tables(rounds=1), out=tmp_path / "first").directory
+    folders = [first]
+    for number in range(3):
+        folder = Path(shutil.copytree(first, tmp_path / ("a-run-with-a-long-name" * 3 + str(number))))
+        tables = read_toml(folder / "config.toml")
+        tables["training"] |= {"batch_size": 50 + number, "patience": number, "keep": "last"}
+        tables["optimizer"]["adam"] |= {"learning_rate": 0.001 * (number + 1), "warmup_fraction": 0.1}
+        tables["augmentation"] |= {"padding": number + 2}
+        (folder / "config.toml").write_text(write_toml(tables))
+        folders.append(folder)
+    target = tmp_path / "report.html"
+    write_report(folders, target, load_plugins(), PageOptions(), lambda note: None)
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(target.as_uri())
+    assert page.evaluate(_OFF_SCREEN) == []
+    worst = "[...document.querySelectorAll('.worst > li')].map(image => Math.round(image.offsetTop))"
+    tops = page.evaluate(worst)
+    assert [tops.count(top) for top in dict.fromkeys(tops)] == [5, 5]
+    matrix, images = ".confusion", ".worst"
+    place = "element => element.getBoundingClientRect().{}"
+    left = page.eval_on_selector(images, place.format("left"))
+    assert left > page.eval_on_selector(matrix, place.format("right"))  # beside it
     page.close()

@@ -33,7 +33,7 @@ from genophen.report.images import NEGATIVE, POSITIVE, diverging_png
 from genophen.report.mistakes import read_mistakes
 from genophen.report.page import EvaluationPlace, PageOptions, write_report
 from genophen.report.pareto import Point, pareto_front
-from genophen.report.trained_weights import principal_components, written_layers
+from genophen.report.trained_weights import common_kernel, principal_components, written_layers
 
 CSS = ROOT / "genophen" / "report" / "templates" / "charts.css"
 
@@ -112,8 +112,9 @@ def test_runs_that_are_not_finished_are_listed_and_never_ranked(made: Path) -> N
         "whole": "completed",
     }
     assert [str(folder) for folder, _ in collection.damaged] == ["damaged", "absent"]
-    assert collection.best is not None
-    assert collection.best.directory == whole
+    (source,) = collection.sources
+    assert source.best is not None
+    assert source.best.directory == whole
     assert [len(group.test_scores) for group in collection.groups] == [1]
     page = Tags(report(*folders, images=False))
     assert "99.90%" not in page.text
@@ -174,11 +175,14 @@ def test_without_the_data_the_rest_is_shown(made: Path) -> None:
     folder = copied(made, "elsewhere")
     edit(folder / "environment.json", dataset={"name": "digits", "sha256": "0" * 64})
     page = Tags(report(folder)).text
-    assert "Not shown: cannot show the mistakes" in page
+    assert "Left out: " in page
+    assert "mistakes, since cannot show the mistakes" in page
     assert "Kernels" in page
     shutil.rmtree(folder / "best")
     page = Tags(report(folder)).text
-    assert page.count("Not shown: ") == 3
+    for name in ("kernels", "embeddings", "mistakes"):
+        assert re.search(f"{name}, since .*best", page), name
+    assert "Kernels" not in page
     assert "Learning curves" in page
 
 
@@ -346,3 +350,100 @@ def test_run_ends_with_the_reports_path(tmp_path: Path) -> None:
 def test_rounds_have_whole_numbers_on_their_axis() -> None:
     assert [text for _, text in linear_axis("rounds", [0, 2], whole=True).ticks()] == ["0", "1", "2"]
     assert [text for _, text in linear_axis("x", [0, 2]).ticks()] == ["0", "0.5", "1", "1.5", "2"]
+
+
+def test_runs_on_several_data_sets_are_never_ranked_together(made: Path) -> None:
+    copied(made, "digits-a")
+    copied(made, "digits-b", batch_size=50)
+    other = copied(made, "other", 1)
+    edit(other / "environment.json", dataset={"name": "letters", "sha256": "1" * 64, "images": {"train": 9}})
+    twice = copied(made, "twice", 2)
+    edit(twice / "environment.json", dataset={"name": "letters", "sha256": "2" * 64, "images": {"train": 9}})
+    edit(other / "result.json", validation_score=1.0)
+    for row in (other, twice):
+        tables = read_toml(row / "config.toml")
+        (row / "config.toml").write_text(write_toml(tables))
+    killed = copied(made, "killed", 4)
+    for name in ("result.json", "environment.json"):
+        (killed / name).unlink()
+    folders = [Path(name) for name in ("digits-a", "other", "digits-b", "twice", "killed")]
+    collection = read_collection(folders, load_plugins())
+    assert [(source.name, len(source.runs)) for source in collection.sources] == [
+        ("digits", 3),
+        ("letters (11111111)", 1),
+        ("letters (22222222)", 1),
+    ]
+    digits = collection.sources[0]
+    assert digits.best is not None
+    assert str(digits.best.directory) in ("digits-a", "digits-b")
+    assert {group.name for group in digits.groups} == {"batch_size=100", "batch_size=50"}
+    page = Tags(report(*folders, images=False))
+    for name in ("digits", "letters (11111111)", "letters (22222222)"):
+        assert f"Results: {name}" in page.text
+        assert f"Learning curves: {name}" in page.text
+    # A point for each of the two groups of digits, and none of another data set.
+    (chart,) = [a for a in page.of("svg") if "against kernel parameters of" in a.get("aria-label", "")]
+    assert "parameters of 2 groups" in chart["aria-label"]
+    identities = [attributes["id"] for _, attributes in page.found if "id" in attributes]
+    assert len(identities) == len(set(identities))
+    answer = ask("report", "digits-a", "other", "--figure", "accuracy")
+    assert answer.code == 2
+    assert "runs on digits, letters" in answer.err
+
+
+def test_measures_are_each_written_in_their_own_way(made: Path) -> None:
+    copied(made, "digits")
+    world = copied(made, "world", 1)
+    own = {"measure": "return", "percent": False, "negated": False}
+    edit(world / "environment.json", task={"name": "world", **own}, dataset={"name": "world", "sha256": "w"})
+    edit(world / "result.json", test_score=123.4, validation_score=99.5, **own)
+    page = Tags(report(Path("digits"), Path("world"), images=False)).text
+    assert "Test return" in page
+    assert "123.4" in page
+    assert "12340" not in page
+    assert "Test score" in page  # the heading over runs of both measures
+
+
+def test_the_head_says_data_network_and_command(made: Path) -> None:
+    head, _, _ = report(made).partition("<nav")
+    text = Tags(head).text
+    for part in ("digits (1,197 / 200 / 400)", "mnist-cnn", "hypernetwork", "adam"):
+        assert part in text
+    assert f"genophen run {made / 'config.toml'}" in text
+
+
+def test_names_of_groups_are_short_and_their_settings_stand_in_a_table(made: Path) -> None:
+    changes = {"rounds": 2, "batch_size": 50, "patience": 9, "keep": "last", "checkpoint_seconds": 5.0}
+    copied(made, "usual")
+    copied(made, "changed", 0, **changes, evaluation_batch_size=64, max_seconds=1000.0)
+    collection = read_collection([Path("usual"), Path("changed")], load_plugins())
+    names = [group.name for group in collection.groups]
+    assert all(name.count(",") == 2 for name in names), names
+    page = Tags(report(Path("usual"), Path("changed"), images=False)).text
+    for setting in ("training.batch_size = 50", "training.max_seconds = 1000.0", "training.patience = 9"):
+        assert setting in page
+
+
+def test_styles_of_lines_are_explained_where_there_are_such_lines(made: Path) -> None:
+    alone = Tags(report(copied(made, "alone"), images=False)).text
+    assert "one seed of several" not in alone
+    assert "did not come to its end" not in alone
+    (copied(made, "killed", 1) / "result.json").unlink()
+    page = Tags(report(Path("alone"), Path("killed"), images=False)).text
+    assert "a run that did not come to its end" in page
+    copied(made, "second", 2)
+    assert "one seed of several" in Tags(report(Path("alone"), Path("second"), images=False)).text
+
+
+class Kernels:
+    """As much of a trained network as `common_kernel` asks for."""
+
+    def __init__(self, **shapes: tuple[int, ...]) -> None:
+        self.kernels = {name: torch.zeros(shape) for name, shape in shapes.items()}
+
+
+def test_the_kernel_that_is_drawn_is_the_largest_and_no_tower() -> None:
+    network = Kernels(depthwise=(24, 1, 5, 5), pointwise=(96, 24, 1, 1), conv=(16, 8, 3, 3))
+    assert common_kernel([network]) == "conv"
+    assert common_kernel([network, Kernels(pointwise=(96, 24, 1, 1))]) == "pointwise"
+    assert common_kernel([network, Kernels()]) is None
