@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from genophen.report.collection import Collection, ReportGroup, ReportRun
+from genophen.report.collection import Collection
+from genophen.report.reported import ReportGroup, ReportRun
 
 #: More names, or commands, than these are counted and not told.
 _MOST = 4

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from genophen.contracts.measure import Measure
 from genophen.report.axes import Axis, cost_axis, linear_axis, log_axis, score_axis
-from genophen.report.collection import ReportGroup, ReportRun
+from genophen.report.reported import ReportGroup, ReportRun
 from genophen.report.svg import COLOURS, Chart, Frame, colour
 from genophen.storage.records import MetricsRow
 

@@ -13,8 +13,8 @@ from genophen.data.classification import Classification
 from genophen.errors import DamagedError
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
-from genophen.report.collection import ReportRun
 from genophen.report.images import image_png
+from genophen.report.reported import ReportRun
 from genophen.training.experiment import Experiment
 
 WORST = 10

@@ -20,20 +20,14 @@ from genophen.contracts.task import Task
 from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
-from genophen.report.collection import (
-    Collection,
-    ReportGroup,
-    ReportRun,
-    Source,
-    read_collection,
-    reason_of,
-)
+from genophen.report.collection import Collection, read_collection, reason_of
 from genophen.report.episode_svg import described, draw_episode
 from genophen.report.headline import about, commands
 from genophen.report.learning_curves import MAX_TOGETHER, draw_curves, line_styles
 from genophen.report.mistakes import read_mistakes
 from genophen.report.pareto import draw_pareto, pareto_front, points_of
 from genophen.report.repeating import again, differing_settings, environments, plugins_used, quoted
+from genophen.report.reported import ReportGroup, ReportRun, Source
 from genophen.report.svg import COLOURS, colour, key
 from genophen.report.trained_weights import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.storage.files import write_file, writing

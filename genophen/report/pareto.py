@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from genophen.contracts.measure import Measure
 from genophen.report.axes import log_axis, score_axis
-from genophen.report.collection import ReportGroup
+from genophen.report.reported import ReportGroup
 from genophen.report.svg import LETTER_WIDTH, Chart, Frame, shortened
 
 _FRAME = Frame(width=500, height=360, top=26)

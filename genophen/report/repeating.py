@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genophen.report.collection import ReportGroup, ReportRun
+from genophen.report.reported import ReportGroup, ReportRun
 from genophen.storage.records import UsedPlugin
 
 
