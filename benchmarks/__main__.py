@@ -18,6 +18,7 @@ from benchmarks import (
     growth,
     population,
     population_networks,
+    recurrent,
     startup,
     training_round,
     training_step,
@@ -37,6 +38,7 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     "networks-quick": (population_networks.quick_tables, 9),
     "round": (training_round.tables, 12),
     "growth": (growth.tables, 20),
+    "recurrent": (recurrent.tables, 12),
 }
 
 

@@ -100,3 +100,37 @@ def test_a_slower_contestant_shows_and_a_target_is_judged_by_the_interval(tmp_pa
         "| ours | 2000 | 2.000 | 2.000 to 2.000 | 10 | <= 1.9: missed |"
         in (tmp_path / "README.md").read_text()
     )
+
+
+@pytest.mark.filterwarnings("ignore:.*has more numbers than it writes")
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_equations_written_down_are_the_genotypes(layer_norm: bool) -> None:
+    from benchmarks.recurrent import Sizes, WrittenDown, make_hyper
+
+    sizes = Sizes(inputs=3, units=5, small=4, z=2, batch=2, steps=6)
+    torch.manual_seed(0)
+    phenotype = make_hyper(sizes, layer_norm)
+    with torch.no_grad():
+        for parameter in phenotype.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    written = WrittenDown(sizes, layer_norm)
+    written.take_over(phenotype)
+    if layer_norm:
+        for norms, cell in (
+            (written.norms, phenotype.network.cells[0]),
+            (written.small_norms, phenotype.genotype.writers[0].cell),
+        ):
+            norms[4].load_state_dict(cell.norm_cell.state_dict())
+    x = torch.randn(2, 6, 3)
+    torch.testing.assert_close(written.sequence(x)[0], phenotype.sequence(x)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:.*has more numbers than it writes")
+def test_recurrent_contestants_take_steps() -> None:
+    from benchmarks.recurrent import Sizes, contestants, step_of
+
+    sizes = Sizes(inputs=4, units=16, small=4, z=2, batch=2, steps=3)
+    for network in contestants(sizes).values():
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        step_of(network, sizes)()
+        assert any(not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))

@@ -110,3 +110,10 @@ class DynamicGenotype(Genotype):
         last step: the same to rounding. None, as here: step by step.
         """
         return None
+
+    def pictured(self, cell: str, state: Any) -> dict[str, Tensor]:
+        """What of its state at a cell is worth a picture, by name: numbers (N, K) or matrices (N, H, W).
+
+        Reports draw numbers over time, and matrices at some steps. None, as here: nothing is drawn.
+        """
+        return {}

@@ -54,7 +54,7 @@ def quantities(measure: Measure, train_loss: str = "training loss", episodes: bo
     `episodes`: whether the runs count them, as the number that the literature calls evaluations.
     """
     values: list[tuple[str, Callable[[MetricsRow], float | None], Measure | None]] = [
-        (f"validation {measure.title}", lambda row: row.validation_score, measure),
+        (f"validation {measure.name}", lambda row: measure.own(row.validation_score), measure),
         ("validation loss", lambda row: row.validation_loss, None),
         (train_loss, lambda row: row.train_loss, None),
     ]

@@ -26,11 +26,15 @@ from genophen.report.headline import about, commands
 from genophen.report.learning_curves import MAX_TOGETHER, draw_curves, line_styles
 from genophen.report.mistakes import read_mistakes
 from genophen.report.pareto import draw_pareto, pareto_front, points_of
+from genophen.report.part import Part
 from genophen.report.repeating import again, differing_settings, environments, plugins_used, quoted
 from genophen.report.reported import ReportGroup, ReportRun, Source
+from genophen.report.sequence_parts import is_dynamic, states_part, text_part
 from genophen.report.svg import COLOURS, colour, key
 from genophen.report.trained_weights import draw_embeddings, draw_kernels_figure, read_trained
 from genophen.storage.files import write_file, writing
+from genophen.storage.rundir import RunDirectory
+from genophen.training.generating import recorded_symbols
 from genophen.training.preparing import Notify
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
@@ -50,14 +54,6 @@ class PageOptions:
     place: EvaluationPlace = field(default_factory=EvaluationPlace)
     #: Seconds after which the page reloads itself, and then lacks what needs the networks; 0: it does not.
     refresh: int = 0
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of the page, or why it is missing."""
-
-    figure: Any = None
-    missing: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +164,8 @@ def _of_source(
         "embeddings": None,
         "mistakes": None,
         "episode": None,
+        "text": None,
+        "states": None,
     }
     if best is not None and not options.refresh:
         members = _best_of_each_genotype(runs, best)
@@ -178,6 +176,11 @@ def _of_source(
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, options.place)))
         if options.images and _has_episodes(plugins.get("task", best.run.task).cls):
             facts["episode"] = _part(lambda: _episode(best.run, plugins, options.place))
+        symbols = recorded_symbols(RunDirectory.open(best.run.directory))
+        if symbols:
+            facts["text"] = _part(lambda: text_part(best.run, plugins))
+        if is_dynamic(best.run, plugins) and (symbols or options.images):
+            facts["states"] = _part(lambda: states_part(best.run, plugins, options.place, symbols))
     facts["left_out"] = _without_missing(facts)
     return facts
 
@@ -199,6 +202,8 @@ def _contents(facts: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
             ("parameters", f"{source['measure'].title.capitalize()} against parameters", source["pareto"]),
             ("curves", "Learning curves", source["curves"]),
             ("episode", "An episode", source["episode"]),
+            ("text", "Text", source["text"]),
+            ("states", "Weights over time", source["states"]),
             ("kernels", "Kernels", source["kernels"]),
             ("embeddings", "Embeddings", source["embeddings"]),
             ("mistakes", "Mistakes", source["mistakes"]),

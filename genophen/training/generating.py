@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from genophen.config.config import Config
@@ -34,7 +35,7 @@ def writer(
         DamagedError: for weights that are not as the run saved them.
     """
     task = cast("type[Task]", plugins.get("task", config.task.name).cls)
-    symbols = _recorded_symbols(run)
+    symbols = recorded_symbols(run)
     if not symbols and task.over_dataset and task.recurrent:  # a run from before they were recorded
         symbols = assemble(config, plugins, notify).task.symbols
     if not symbols:
@@ -48,7 +49,8 @@ def writer(
     return phenotype, symbols, best_round
 
 
-def _recorded_symbols(run: RunDirectory) -> tuple[str, ...]:
+def recorded_symbols(run: RunDirectory) -> tuple[str, ...]:
+    """What a run's outputs stand for; none where it does not tell the next symbol."""
     try:
         task = read_environment(run.environment)["task"]
         symbols = task["symbols"]
@@ -81,6 +83,11 @@ def first_prompt(symbols: Sequence[str]) -> str:
     return "\n" if "\n" in symbols else symbols[0]
 
 
+def encoded(text: str, symbols: Sequence[str]) -> Tensor:
+    """A text as the network reads it, one-hot, (T, V)."""
+    return F.one_hot(torch.tensor([symbols.index(c) for c in text]), len(symbols)).float()
+
+
 def generated(
     phenotype: Phenotype, symbols: Sequence[str], prompt: str, length: int, temperature: float, seed: int
 ) -> Iterator[str]:
@@ -94,9 +101,8 @@ def generated(
     """
     check_prompt(prompt, symbols)
     draws, count = torch.Generator().manual_seed(seed), len(symbols)
-    numbers = torch.tensor([[symbols.index(c) for c in prompt]])
     with torch.inference_mode():
-        outputs, state = phenotype.sequence(F.one_hot(numbers, count).float())
+        outputs, state = phenotype.sequence(encoded(prompt, symbols)[None])
         logits = outputs[:, -1]  # (1, V)
         for _ in range(length):
             if temperature:

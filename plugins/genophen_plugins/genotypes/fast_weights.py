@@ -264,6 +264,14 @@ class FastWeights(genophen.DynamicGenotype):
             return None
         return partial(fast_weights_in_numbers, options, network)
 
+    def pictured(self, cell: str, state: Any) -> dict[str, Tensor]:
+        """The fast matrices, (N, C_out, C_in)."""
+        matrices = {}
+        for name, own in state.items():
+            blocks = own if self._slow(name).cell is None else own[0]  # (N, heads, o, i)
+            matrices[name.rpartition(".")[2]] = torch.stack([torch.block_diag(*each) for each in blocks])
+        return matrices
+
     def genes(self, scope: str) -> list[str]:
         if scope == "embeddings":
             raise genophen.no_genes(self, scope)

@@ -62,12 +62,15 @@ class HyperWriter(nn.Module):
     def forward(self, inputs: Tensor, state: Any) -> tuple[tuple[Tensor, ...], Any]:
         """Inputs [h; x] (N, H + F) to the rows' scales for h and for x and the bias, each (N, G H)."""
         output, after = self.cell(inputs, state)
-        source = state[0] if self._before else output
-        bias = F.pad(self.z_bias, (0, len(self.z_weight) - len(self.z_bias)))
-        z = F.linear(source, self.z_weight, bias)  # (N, 3 G N_z)
+        z = self.z(state[0] if self._before else output)
         z = z.view(len(z), -1, self.rows_weight.shape[1]).transpose(0, 1)  # (3 G, N, N_z)
         rows = torch.bmm(z, self.rows_weight).transpose(0, 1)  # (N, 3 G, H)
         return tuple(rows.reshape(len(inputs), _PARTS, -1).unbind(1)), after
+
+    def z(self, source: Tensor) -> Tensor:
+        """z_h, z_x and z_b of every gate, (N, 3 G N_z), from what the small cell gives, (N, H)."""
+        bias = F.pad(self.z_bias, (0, len(self.z_weight) - len(self.z_bias)))
+        return F.linear(source, self.z_weight, bias)
 
     def all_steps(
         self, main: LSTMCell, weights: Sequence[Tensor], x: Tensor, carried: Any, state: Any
@@ -159,6 +162,13 @@ class HyperRecurrent(genophen.DynamicGenotype):
         base = self.express()
         weights = [base[of_h], base[of_x], base[of_x.replace("weight_ih", "bias_ih")]]
         return writer.all_steps(main, weights, x, carried or main.begin(x[:, 0]), state)
+
+    def pictured(self, cell: str, state: Any) -> dict[str, Tensor]:
+        """The z's that come from this state, less those that they start at."""
+        writer = cast("HyperWriter", self.writers[self._places[cell][0]])
+        names = ("z of the scales of h", "z of the scales of x", "z of the biases")
+        z_h, z_x, z_b = writer.z(state[0]).chunk(_PARTS, 1)
+        return dict(zip(names, (z_h - 1, z_x - 1, z_b), strict=True))
 
     def genes(self, scope: str) -> list[str]:
         names = [name for name, _ in self.named_parameters()]
