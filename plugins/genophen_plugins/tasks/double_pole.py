@@ -51,6 +51,8 @@ class DoublePole(genophen.SimulatedTask):
     measure = "starts balanced"
     view = (-3.0, -0.35, 3.0, 1.25)
     words = "a cart with a long and a short pole"
+    #: Weights of a network, and from how many of the 625 starts it balances.
+    _known: tuple[dict[str, bytes], int] = ({}, 0)
     num_actions = 1
     window = 100
 
@@ -107,9 +109,17 @@ class DoublePole(genophen.SimulatedTask):
         return genophen.Scores(float(self.generalization(genophen.Networks.of(phenotype))))
 
     def generalization(self, network: genophen.Networks) -> int:
-        """From how many of the 625 starts one network balances for 1,000 steps."""
-        episodes = self.run(network, gruaus_starts(), SHORT_TRIAL)
-        return int((~episodes.failed).sum())
+        """From how many of the 625 starts one network balances for 1,000 steps.
+
+        The last answer is kept: the test of success, validation and test ask for the same network's.
+        """
+        numbers = {name: stack.cpu().numpy().tobytes() for name, stack in network.weights().items()}
+        known, count = self._known
+        if numbers != known:
+            episodes = self.run(network, gruaus_starts(), SHORT_TRIAL)
+            count = int((~episodes.failed).sum())
+            self._known = (numbers, count)
+        return count
 
     def solved(self, alone: Callable[[int], Any], fitness: Tensor) -> int | None:
         """The best candidate, the first of equals, where it balances long enough and generalises."""
