@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import (
+    control,
     floor,
     generation,
     growth,
@@ -39,6 +40,7 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     "round": (training_round.tables, 12),
     "growth": (growth.tables, 20),
     "recurrent": (recurrent.tables, 12),
+    "control": (control.tables, 9),
 }
 
 

@@ -133,12 +133,15 @@ ANCHORED = {
 }
 
 
+HIDDEN = ANCHORED | {"written": "last", "values": "hidden", "order": "write-read", "hidden": 4}
 BIASED = ANCHORED | {"written": "last"}
 
 
-def controller(**options: Any) -> genophen.Phenotype:
+def controller(hidden: int = 0, **options: Any) -> genophen.Phenotype:
     torch.manual_seed(0)
-    made = genophen.compile(FastWeightController(3, 2).double(), ["fast.weight"], "fast-weights", **options)
+    made = genophen.compile(
+        FastWeightController(3, hidden, 2).double(), ["fast.weight"], "fast-weights", **options
+    )
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))
@@ -178,6 +181,19 @@ def test_a_bias_is_written_from_what_is_seen(wrong: dict[str, Any]) -> None:
         controller(written="last", **wrong)
 
 
+def test_what_hidden_units_did_is_written_into_their_biases() -> None:
+    """h_t = tanh(B x_t + s_t), s_t = d s_{t-1} + V h_{t-1}: with d = 0 an Elman network."""
+    p = controller(**HIDDEN)
+    x = torch.randn(1, 5, 3, dtype=torch.float64)
+    found, _ = p.sequence(x)
+    slow, output = p.genotype.slow[0], p.network.output.weight
+    bias = hidden = torch.zeros(4, dtype=torch.float64)
+    for t in range(5):
+        bias = slow.decay.detach().sigmoid() * bias + slow.value_weight @ hidden
+        hidden = torch.tanh(slow.first[0] @ x[0, t] + bias)
+        torch.testing.assert_close(found[0, t], output @ hidden, atol=1e-12, rtol=0)
+
+
 def test_genes_that_mean_nothing_are_not_searched() -> None:
     names = {name.rpartition(".")[2] for name in controller(**ANCHORED).genes("genotype")}
     assert names == {"key", "value_weight", "decay", "first"}
@@ -190,11 +206,12 @@ def test_genes_that_mean_nothing_are_not_searched() -> None:
         {},
         ANCHORED,
         BIASED,
+        HIDDEN,
         {"written": "last"},
         {"decay": 0.9, "key_activation": "softmax"},
         {"key": "constant", "decay_to": "start"},
     ],
-    ids=["delta", "anchored", "biased", "gated", "softmax", "constant key"],
+    ids=["delta", "anchored", "biased", "hidden", "gated", "softmax", "constant key"],
 )
 def test_in_numbers_and_arrays_a_step_is_what_torch_makes_of_it(options: dict[str, Any]) -> None:
     p = controller(**options)
@@ -231,7 +248,7 @@ def test_an_episode_is_the_same_in_numbers_and_in_torch() -> None:
 
 
 def controller_of_poles() -> genophen.Phenotype:
-    made = genophen.compile(FastWeightController(3, 1), ["fast.weight"], "fast-weights", **ANCHORED)
+    made = genophen.compile(FastWeightController(3, 0, 1), ["fast.weight"], "fast-weights", **ANCHORED)
     with torch.no_grad():
         made.genotype.slow[0].first.copy_(torch.tensor([[0.1, 1.0, 0.5, 0.0]]))
     return made

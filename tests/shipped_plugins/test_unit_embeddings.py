@@ -24,11 +24,11 @@ def test_twelve_numbers_write_the_140_weights_of_ten_units() -> None:
     written = p.weights()
     assert sum(weight.numel() for weight in written.values()) == 140
     z = p.genotype.embeddings_10
-    torch.testing.assert_close(z.T @ z, torch.eye(2))
+    torch.testing.assert_close(z.T @ z, 5 * torch.eye(2))
     into, among, out = (block[0, 0] for block in p.genotype.generators)
     torch.testing.assert_close(written["input.weight"], z @ into)
-    torch.testing.assert_close(written["recurrent.weight"], z @ among @ z.T)
-    torch.testing.assert_close(written["output.weight"], out @ z.T)
+    torch.testing.assert_close(written["recurrent.weight"], z @ among @ z.T / 5)
+    torch.testing.assert_close(written["output.weight"], out @ z.T / 5)
 
 
 def test_learned_embeddings_are_shared_by_layers_of_one_size() -> None:
@@ -58,7 +58,9 @@ def test_each_place_of_a_kernel_has_a_generator() -> None:
     p = genophen.compile(nn.Conv2d(20, 30, 3), ["weight"], "unit-embeddings", embedding_dim=5)
     assert p.parameter_counts().kernel == 9 * 5 * 5
     g, weight = p.genotype, p.weights()["weight"]
-    expected = g.embeddings_30 @ g.generators[0][0, 5] @ g.embeddings_20.T  # places row by row: 5 is (1, 2)
+    expected = (
+        g.embeddings_30 @ g.generators[0][0, 5] @ g.embeddings_20.T / 4
+    )  # places row by row: 5 is (1, 2)
     torch.testing.assert_close(weight[:, :, 1, 2], expected)
 
 

@@ -41,6 +41,11 @@ class FastWeightOptions(genophen.Options):
         description="what decay leads to: 'zero', or the matrix that every sequence starts with, so that "
         "only what was written passes",
     )
+    values: Literal["input", "hidden"] = Field(
+        "input",
+        description="what is written comes from: what the cell reads, or what it carries from the step "
+        "before, in cells that carry as many numbers as they give",
+    )
     key: Literal["input", "constant"] = Field(
         "input", description="what a key comes from: the input at every step, or a learned vector"
     )
@@ -103,7 +108,10 @@ class SlowNetwork(nn.Module):
             self.key_weight = nn.Parameter(draws[:c_in].clone())
         else:
             self.key = nn.Parameter(draws[:c_in, 0].clone())
-        self.value_weight = nn.Parameter(draws[c_in:, : seen - last].clone())
+        if options.values == "hidden":
+            self.value_weight = nn.Parameter(torch.randn(c_out, c_out, generator=generator) * c_out**-0.5)
+        else:
+            self.value_weight = nn.Parameter(draws[c_in:, : seen - last].clone())
         self.rate_weight = nn.Parameter(torch.zeros(heads, seen))
         self.rate_bias = nn.Parameter(torch.zeros(heads))  # there also where all rates are 1
         if options.decay == "learned":
@@ -121,14 +129,14 @@ class SlowNetwork(nn.Module):
         matrix = self.start().expand(batch_size, -1, -1, -1)
         return matrix if self.cell is None else (matrix, self.cell.begin(matrix))
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Tensor, hidden: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """The matrix that this step reads, and the state after its change."""
         if self.cell is None:
-            after = self.changed(state, self.writing(x))
+            after = self.changed(state, self.writing(x, hidden))
             return self.read(state, after), after
         before, carried = state
         seen, carried = self.cell(x, carried)
-        after = self.changed(before, self.writing(seen))
+        after = self.changed(before, self.writing(seen, hidden))
         return self.read(before, after), (after, carried)
 
     def read(self, before: Tensor, after: Tensor) -> Tensor:
@@ -145,8 +153,8 @@ class SlowNetwork(nn.Module):
         steps = map(Writing, writing.key.unbind(1), writing.value.unbind(1), rates)
         return itertools.accumulate(steps, self.changed, initial=matrix), carried
 
-    def writing(self, seen: Tensor) -> Writing:
-        """From the inputs, or what the LSTM gives, (..., units)."""
+    def writing(self, seen: Tensor, hidden: Tensor | None = None) -> Writing:
+        """From the inputs, or what the LSTM gives, (..., units), and what the cell carries, (..., C_out)."""
         heads, read = self._options.heads, seen
         if self._options.written == "last":
             key = torch.zeros_like(seen).index_fill(-1, torch.tensor(-1, device=seen.device), 1)
@@ -155,6 +163,8 @@ class SlowNetwork(nn.Module):
             key = self.key.expand(*seen.shape[:-1], -1).unflatten(-1, (heads, -1))
         else:
             key = F.linear(seen, self.key_weight).unflatten(-1, (heads, -1))
+        if self._options.values == "hidden":
+            read = seen.new_zeros(*seen.shape[:-1], self.value_weight.shape[1]) if hidden is None else hidden
         value = F.linear(read, self.value_weight).unflatten(-1, (heads, -1))
         if self._options.written == "all":
             key = self.activated(key)
@@ -236,13 +246,15 @@ class FastWeights(genophen.DynamicGenotype):
     def express_at(
         self, cell: str, x: Tensor, hidden: Tensor | None, state: Any
     ) -> tuple[dict[str, genophen.Written], Any]:
-        after = {name: self._slow(name).step(x, own) for name, own in state.items()}
+        after = {name: self._slow(name).step(x, hidden, own) for name, own in state.items()}
         written = {name: genophen.PerSample(matrix) for name, (matrix, _) in after.items()}
         return dict(written), {name: own for name, (_, own) in after.items()}
 
     def run_sequence(
         self, cell: str, steps: genophen.CellSteps, x: Tensor, carried: Any, state: Any
-    ) -> tuple[Tensor, Any, Any]:
+    ) -> tuple[Tensor, Any, Any] | None:
+        if self._options.values == "hidden":
+            return None  # a step's values are known once the one before is over
         ways = {name: self._slow(name).all_steps(x, own) for name, own in state.items()}
         outputs, matrices = [], {name: next(each) for name, (each, _) in ways.items()}
         for x_t in x.unbind(1):

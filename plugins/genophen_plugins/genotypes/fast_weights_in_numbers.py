@@ -15,7 +15,7 @@ def fast_weights_in_numbers(
     """A controller of one matrix, one head, which a slow network of these weights rewrites.
 
     `network.reads(x)` is what the matrix's cell reads; the network runs by `network.in_numbers`. What it
-    carries from step to step is the matrix.
+    carries from step to step is the matrix, and what the network does.
     """
     own = {name.rpartition(".")[2]: value for name, value in slow.items()}
     last = options.written == "last"
@@ -39,8 +39,11 @@ def fast_weights_in_numbers(
             return [power / total for power in powers]
         return list(key)
 
-    def change(seen: tuple[Any, ...], matrix: list[list[Any]], key: list[Any]) -> list[Any]:
-        value = _products(own["value_weight"], seen[:-1] if last else seen)
+    def change(seen: tuple[Any, ...], hidden: Any, matrix: list[list[Any]], key: list[Any]) -> list[Any]:
+        read = seen[:-1] if last else seen
+        if options.values == "hidden":
+            read = [0.0] * len(matrix) if hidden is None else hidden
+        value = _products(own["value_weight"], read)
         if options.rule == "delta":
             value = [v - old for v, old in zip(value, _products(matrix, key), strict=True)]
         if options.write_rate == "gated":
@@ -52,17 +55,17 @@ def fast_weights_in_numbers(
     def kept(now: Any, at_first: Any) -> Any:
         return at_first + decay * (now - at_first) if options.decay_to == "start" else decay * now
 
-    def act(x: tuple[Any, ...], matrix: list[list[Any]] | None) -> tuple[Any, list[list[Any]]]:
+    def act(x: tuple[Any, ...], state: Any) -> tuple[Any, Any]:
         seen = network.reads(x)
-        before = first if matrix is None else matrix
+        before, hidden = (first, None) if state is None else state
         key = key_of(seen)
         after = [
             [kept(now, start) + v * k for now, start, k in zip(row, starts, key, strict=True)]
-            for row, starts, v in zip(before, first, change(seen, before, key), strict=True)
+            for row, starts, v in zip(before, first, change(seen, hidden, before, key), strict=True)
         ]
         read = after if options.order == "write-read" else before
-        actions, _ = network.in_numbers({**weights, name: read}, ops)(x, None)
-        return actions, after
+        actions, hidden = network.in_numbers({**weights, name: read}, ops)(x, hidden)
+        return actions, (after, hidden)
 
     return act
 

@@ -2,9 +2,10 @@
 
 Of a layer l with n outputs and m inputs, at each place of a convolution's kernel:
 
-    W = Z_n A_l Z_m^T        Z_n (n, k), A_l (k, k), Z_m (m, k)
+    W = Z_n A_l Z_m^+        Z_n (n, k), A_l (k, k), Z_m^+ = k / m Z_m^T
 
-The generator A_l is learned; Z is fixed and random, with orthonormal columns, or learned as well.
+The generator A_l is learned; Z is fixed and random, or learned too. It starts with orthogonal columns, and
+rows whose length is 1 on average, so that Z_m^+ Z_m is one: what a layer is told in k numbers it says again.
 As in HyperNEAT (Stanley, D'Ambrosio & Gauci 2009), units are the same wherever a layer is read and written: a
 recurrent layer's outputs are its own inputs, so sides of one size share their embeddings. A side of no more
 units than `own_up_to` has the identity for Z: few units, such as sensors, have each a row or column of A_l.
@@ -73,7 +74,8 @@ class UnitEmbeddings(genophen.Genotype):
             if rows in self._embedded:
                 blocks = self._units(rows) @ blocks
             if columns in self._embedded:
-                blocks = blocks @ self._units(columns).T
+                units = self._units(columns)
+                blocks = blocks @ units.T * (units.shape[1] / columns)
             kernel = blocks.permute(0, 2, 3, 1).reshape(target.kernel_shape)  # (gates rows, columns, places)
             weights[target.name] = target.from_kernel(kernel)
         return weights
@@ -102,19 +104,17 @@ def _sides(target: genophen.Target) -> tuple[int, int]:
 
 
 def _embeddings(size: int, dim: int, generator: torch.Generator) -> Tensor:
-    """(size, dim) with orthonormal columns: what a layer says of itself comes back as it was."""
+    """(size, dim) with orthogonal columns, and rows of length 1 on average."""
     columns, _ = torch.linalg.qr(torch.randn(size, dim, generator=generator))
-    return columns.contiguous()
+    return columns.contiguous() * (size / dim) ** 0.5
 
 
 def _generator(target: genophen.Target, embedded: list[int], dim: int, generator: torch.Generator) -> Tensor:
     """(gates, places, k or rows, k or columns), such that the weights start at the variance 2 / fan_in."""
     sides = _sides(target)
     shape = [dim if size in embedded else size for size in sides]
-    # An orthonormal side of n units spreads a number's variance over n / k of them.
-    spread = 1.0
-    for size in sides:
-        spread *= size / dim if size in embedded else 1.0
+    # Inputs are averaged over m / k units each, and their weights are as much smaller.
+    spread = (sides[1] / dim) ** 2 if sides[1] in embedded else 1.0
     drawn = torch.randn(target.gates, math.prod(target.kernel_shape[2:]), *shape, generator=generator)
     return drawn * (2 * spread / target.fan_in) ** 0.5
 
