@@ -139,9 +139,8 @@ BIASED = ANCHORED | {"written": "last"}
 
 def controller(hidden: int = 0, **options: Any) -> genophen.Phenotype:
     torch.manual_seed(0)
-    made = genophen.compile(
-        FastWeightController(3, hidden, 2).double(), ["fast.weight"], "fast-weights", **options
-    )
+    network = FastWeightController(3, hidden, 2).double()
+    made = genophen.compile(network, ["fast.weight"], "fast-weights", **options)
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.5 * torch.randn_like(parameter))

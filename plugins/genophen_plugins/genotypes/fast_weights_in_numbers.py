@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import mul
 from typing import Any
 
@@ -40,7 +40,7 @@ def fast_weights_in_numbers(
         return list(key)
 
     def change(seen: tuple[Any, ...], hidden: Any, matrix: list[list[Any]], key: list[Any]) -> list[Any]:
-        read = seen[:-1] if last else seen
+        read: Sequence[Any] = seen[:-1] if last else seen
         if options.values == "hidden":
             read = [0.0] * len(matrix) if hidden is None else hidden
         value = _products(own["value_weight"], read)
