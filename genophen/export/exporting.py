@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genophen import __version__
 from genophen.config.config import Config
 from genophen.contracts.dataset import Data
+from genophen.contracts.dynamic import DynamicGenotype
 from genophen.data.batches import Normalization, check_fit, fit_images, measure_normalization
 from genophen.data.classification import Classification
 from genophen.errors import ConfigError, DamagedError, GenophenError
@@ -66,6 +67,14 @@ def export_run(
         GenophenError: for a file whose logits are not the phenotype's; nothing is left of it.
     """
     chosen = find_format(format_name)
+    genotype = plugins.get("genotype", config.genotype.name).cls
+    if issubclass(genotype, DynamicGenotype):
+        raise ConfigError(
+            f"cannot export the run in {run.path}",
+            found=f"its genotype {genotype.name} writes other weights at each step, for each sample",
+            allowed="a genotype that writes them once: a file holds one set of weights",
+            next_step="Run.load(DIR).phenotype() runs it, step by step or whole sequences",
+        )
     if config.task.name != Classification.name:
         raise ConfigError(
             f"cannot export the run in {run.path}",
