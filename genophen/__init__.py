@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from genophen.population.population import Population
     from genophen.runs import Run
     from genophen.storage.files import open_file
+    from genophen.storage.installed import install_command
     from genophen.training.trained import load_weights
 
 _MODULE_OF = {
@@ -111,6 +112,7 @@ _MODULE_OF = {
     "fit": "phenotype.fitting",
     "hookimpl": "contracts.hookspecs",
     "kernel_gain": "phenotype.expressing",
+    "install_command": "storage.installed",
     "load_weights": "training.trained",
     "no_genes": "contracts.genotype",
     "open_file": "storage.files",
@@ -184,6 +186,7 @@ __all__ = [
     "each_tensor",
     "fit",
     "hookimpl",
+    "install_command",
     "kernel_gain",
     "load_weights",
     "no_genes",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stdout
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,15 +19,15 @@ from conftest import ROOT, SHIPPED
 from helpers import digits_tables
 
 import genophen
-from genophen.cli import cli
+from genophen.cli import cli, main
 from genophen.cli.examples import shipped_examples
 from genophen.config.config import PLUGIN_KINDS, SECTIONS, resolve_config
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import merged
 
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md"]
-#: Pages whose blocks go together: test_export.py and test_docs_plugin.py run them in order.
-TOGETHER = {ROOT / "docs" / "export.md", ROOT / "docs" / "write-a-plugin.md"}
+#: Pages whose blocks go together, and are run in order: here, by test_export.py, by test_docs_plugin.py.
+TOGETHER = {ROOT / "docs" / name for name in ("export.md", "write-a-plugin.md", "three-ways.md")}
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.S | re.M)
 
 
@@ -118,6 +120,28 @@ def test_toml_blocks_are_toml_and_configs_are_valid(block: str) -> None:
     assert tables
     if tables.keys() <= SECTIONS.keys():
         resolve_config(merged(digits_tables(), tables), load_plugins(), "of a page")
+
+
+def test_one_network_goes_three_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From an empty folder: every block of the page, its commands where they stand."""
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "three-ways.md").read_text(encoding="utf-8")
+    said, names = io.StringIO(), {"__name__": "page"}
+    with redirect_stdout(said):
+        for language, block in _BLOCK.findall(page):
+            if language == "python":
+                exec(compile(block, "the page", "exec"), names)
+                continue
+            for line in block.splitlines():
+                more = ["--set", "training.rounds=1"] if " run " in line else []
+                with pytest.raises(SystemExit) as ended:
+                    main(shlex.split(line)[1:] + more)
+                assert not ended.value.code, line
+    assert "all 12 checks passed" in said.getvalue()
+    (adapted,) = re.findall(r"([\d.]+)% with a difference of 530 numbers", said.getvalue())
+    assert float(adapted) > 30  # chance is 10
+    before, after = re.findall(r"([\d.]+)% before, ([\d.]+)% after", said.getvalue())[0]
+    assert float(after) > float(before)
 
 
 def test_every_block_is_of_a_language_that_is_checked() -> None:

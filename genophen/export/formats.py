@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from genophen.data.batches import Normalization, fit_images
 from genophen.errors import ConfigError, GenophenError, unknown_name
 from genophen.export.deployed import DeployedNetwork
+from genophen.storage.installed import install_command
 
 #: Raw images, uint8 (N, C, H, W), to logits (N, num_outputs).
 Predict = Callable[[Tensor], Tensor]
@@ -52,7 +53,7 @@ def find_format(name: str) -> Format:
         raise GenophenError(
             attempted,
             found=f"not installed: {', '.join(missing)}",
-            next_step=f"pip install 'genophen[{found.extra}]'",
+            next_step=install_command(found.extra),
         )
     return found
 

@@ -18,5 +18,5 @@ def needed(module: str, extra: str, attempted: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise genophen.PluginError(
-            attempted, found=str(error), next_step=f"pip install 'genophen[{extra}]'"
+            attempted, found=str(error), next_step=genophen.install_command(extra)
         ) from None

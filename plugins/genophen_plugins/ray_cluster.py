@@ -24,7 +24,7 @@ def start_ray(address: str | None, otherwise: str) -> Any:
         raise genophen.GenophenError(
             "cannot use ray",
             found="the package ray is not installed",
-            next_step=f"pip install 'genophen[evolution]', or {otherwise}",
+            next_step=f"{genophen.install_command('evolution')}, or {otherwise}",
         ) from None
     if not ray.is_initialized():
         address = None if address in (None, "", "local") else address

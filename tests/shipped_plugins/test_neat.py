@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -252,5 +253,5 @@ def test_without_neat_python_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "neat", None)
-    with pytest.raises(genophen.GenophenError, match=r"pip install 'genophen\[neat\]'"):
+    with pytest.raises(genophen.GenophenError, match=re.escape(genophen.install_command("neat"))):
         genophen.run(tables(), out=tmp_path / "run")

@@ -155,7 +155,7 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(
     code, _, err = command("run", "digits.toml", "--out", "run", "--reporter", reporter)
     assert code == 5
     assert f"cannot use the reporter {reporter}" in err
-    assert f"pip install 'genophen[{reporter}]'" in err
+    assert genophen.install_command(reporter) in err
     assert not Path("run").exists()
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -486,7 +487,7 @@ def test_a_sweep_runs_on_a_local_ray(tmp_path: Path) -> None:
 def test_without_ray_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     executor = load_plugins().get("executor", "ray").cls()
-    with pytest.raises(genophen.GenophenError, match=r"pip install 'genophen\[evolution\]'"):
+    with pytest.raises(genophen.GenophenError, match=re.escape(genophen.install_command("evolution"))):
         list(executor.run([]))
 
 

@@ -22,7 +22,7 @@ class MLflowReporter(genophen.Reporter):
     """Logs the config as parameters and every number of each round as metrics; the step is the round."""
 
     name = "mlflow"
-    description = "a run in MLflow, at MLFLOW_TRACKING_URI (pip install 'genophen[mlflow]')"
+    description = "a run in MLflow, at MLFLOW_TRACKING_URI (needs the extra mlflow)"
 
     def __init__(self) -> None:
         # MLflow reports its use over the network unless it is told not to.

@@ -14,7 +14,7 @@ class TensorBoardReporter(genophen.Reporter):
     """Writes every number of each round to `DIR/tensorboard`; the step is the round."""
 
     name = "tensorboard"
-    description = "curves in DIR/tensorboard (pip install 'genophen[tensorboard]')"
+    description = "curves in DIR/tensorboard (needs the extra tensorboard)"
 
     def __init__(self) -> None:
         module = needed("torch.utils.tensorboard", "tensorboard", "cannot use the reporter tensorboard")

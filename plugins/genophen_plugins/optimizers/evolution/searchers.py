@@ -264,7 +264,7 @@ def _import_evotorch() -> Any:
         raise genophen.GenophenError(
             "cannot evolve",
             found=f"the package evotorch cannot be imported: {error}",
-            next_step="pip install 'genophen[evolution]'; --optimizer adam needs nothing more",
+            next_step=f"{genophen.install_command('evolution')}; --optimizer adam needs nothing more",
         ) from None
     # Its messages go to stdout, which belongs to the data that was asked for.
     logging.getLogger("evotorch").setLevel(logging.WARNING)
