@@ -159,12 +159,14 @@ def baselines_table() -> str:
     rows = []
     for name in SEARCHES:
         lines = {line["model"]: line for line in read(name)}
-        for model, line in lines.items():
-            others = [lines.get(f"{model}, {baseline}") for baseline in ("start", "random")]
-            if any(others):
-                gains = [_gain(line, other) for other in others]
-                rows.append([model, *(_accuracy(each) for each in (*others, line)), *gains])
-    head = ["row", "start", "random search", "evolved", "gain over the start", "over random search"]
+        for model in dict.fromkeys(re.sub(", (start|random)$", "", model) for model in lines):
+            evolved, others = (
+                lines.get(model),
+                [lines.get(f"{model}, {each}") for each in ("start", "random")],
+            )
+            gains = [_gain(evolved, other) if evolved else "" for other in others]
+            rows.append([name, model, *(_accuracy(each) for each in (*others, evolved)), *gains])
+    head = ["file", "row", "start", "random search", "evolved", "gain over the start", "over random search"]
     return _table(head, rows)
 
 
