@@ -12,6 +12,7 @@ from genophen.contracts.measure import Measure
 from genophen.errors import one_line
 from genophen.storage.reading import UnreadableError, read_environment
 from genophen.storage.rundir import RunDirectory
+from genophen.sweep.evaluations import as_table, of_trials
 from genophen.sweep.file import Row
 from genophen.sweep.provenance import provenance
 from genophen.sweep.sweep import Trial
@@ -87,11 +88,15 @@ def _line(
         "problems": {str(seed): text for seed, text in sorted(problems.items())},
         "trials": done,
     }
-    return line | {
-        f"test_{measure.key}_mean": measure.own(line["test_score_mean"]),
-        f"test_{measure.key}_std": line["test_score_std"],
-        f"reported_test_{measure.key}": measure.own(row.published.score),
-    }
+    return (
+        line
+        | of_trials(done)
+        | {
+            f"test_{measure.key}_mean": measure.own(line["test_score_mean"]),
+            f"test_{measure.key}_std": line["test_score_std"],
+            f"reported_test_{measure.key}": measure.own(row.published.score),
+        }
+    )
 
 
 def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,9 +115,10 @@ def _record(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
         "backward_samples",
         "wall_seconds",
     )
+    counted = ("stop_reason", "episodes", "test_episodes") if result.get("episodes") else ()
     return {
         "seed": trial.seed,
-        **{key: result[key] for key in keys},
+        **{key: result[key] for key in (*keys, *counted)},
         "images": _images(trial),
         "provenance": provenance(trial.directory),
         "settings": trial.settings(),
@@ -169,7 +175,8 @@ def as_markdown(lines: Sequence[Mapping[str, Any]]) -> str:
     body = [f"| {' | '.join(_cell(line, key) for key, _ in _COLUMNS)} |" for line in lines]
     errata = [f"\\* {line['model']}: {line['erratum']}." for line in lines if line["erratum"]]
     notes = "".join(f"\n{erratum}\n" for erratum in errata)
-    return "\n".join([*head, *body]) + "\n" + notes
+    evaluations = f"\n{table}\n" if (table := as_table(lines)) else ""
+    return "\n".join([*head, *body]) + "\n" + notes + evaluations
 
 
 def _cell(line: Mapping[str, Any], key: str) -> str:
