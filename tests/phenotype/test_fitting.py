@@ -84,7 +84,9 @@ class Detached(genophen.Genotype):
 
 
 def test_what_cannot_be_fitted_is_said() -> None:
+    with pytest.warns(UserWarning, match="detached from all of its parameters"):
+        phenotype = genophen.compile(small_network(), "0.weight", Detached)
     with pytest.raises(genophen.PluginError, match="detached writes weights that its parameters do not"):
-        genophen.fit(genophen.compile(small_network(), "0.weight", Detached))
+        genophen.fit(phenotype)
     with pytest.raises(genophen.ConfigError, match="steps=0"):
         genophen.fit(compiled(), steps=0)

@@ -90,5 +90,5 @@ def test_a_network_without_such_a_convolution_is_a_config_error() -> None:
         "  found:   no convolution of the network takes the image itself and is left unexpressed\n"
         "  allowed: an nn.Conv2d with 3 input channels, a kernel of at least 3x3 and "
         "a weight that no genotype writes\n"
-        "  next:    --set training.direct_initialization='\"torch\"'"
+        "  next:    --set training.direct_initialization=torch"
     )

@@ -70,7 +70,7 @@ READ = {
     ("compare", "OTHER", "THIRD", "--no-bootstrap"): {
         "result.json": 4,
     },
-    ("report", "OTHER", "--no-images"): {"config.toml": 4, "result.json": 4, "metrics.jsonl": 4},
+    ("report", "OTHER", "--no-images"): {"config.toml": 2, "result.json": 4, "metrics.jsonl": 4},
 }
 
 

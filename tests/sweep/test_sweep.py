@@ -505,6 +505,7 @@ ONE_SIDED = {
     "encodings_mnist_evolution": {"cma-es"},
     "mnist_search": {"cma-es"},
     "shakespeare": {"adam"},
+    "double_pole": {"cma-es", "random-search"},
 }
 
 

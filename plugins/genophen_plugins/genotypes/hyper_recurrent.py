@@ -155,7 +155,7 @@ class HyperRecurrent(genophen.DynamicGenotype):
         if (
             type(main) is not LSTMCell
             or type(writer.cell) is not LSTMCell
-            or torch.is_autocast_enabled(x.device.type)
+            or (torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type))
         ):
             return None
         _, of_x, of_h = self._places[cell]
