@@ -16,6 +16,7 @@ from benchmarks import (
     control,
     floor,
     generation,
+    graphs,
     growth,
     population,
     population_networks,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, tuple[Callable[[int], list[Table]], int]] = {
     "growth": (growth.tables, 20),
     "recurrent": (recurrent.tables, 12),
     "control": (control.tables, 9),
+    "graphs": (graphs.tables, 6),
 }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from genophen.contracts.dynamic import CellSteps, DynamicGenotype, PerSample, Scaled, Written
     from genophen.contracts.executor import Executor, Job, Outcome, run_job
     from genophen.contracts.genotype import Genotype, Target, no_genes
-    from genophen.contracts.growing import GrowingGenotype
+    from genophen.contracts.growing import Drawing, GrowingGenotype
     from genophen.contracts.hookspecs import hookimpl
     from genophen.contracts.measure import Measure
     from genophen.contracts.optimizer import Context, Metrics, Optimizer
@@ -61,6 +61,7 @@ _MODULE_OF = {
     "DamagedError": "errors",
     "Data": "contracts.dataset",
     "Dataset": "contracts.dataset",
+    "Drawing": "contracts.growing",
     "DynamicGenotype": "contracts.dynamic",
     "EpisodeOptions": "control.episodic",
     "Episodes": "control.episodes",
@@ -135,6 +136,7 @@ __all__ = [
     "DamagedError",
     "Data",
     "Dataset",
+    "Drawing",
     "DynamicGenotype",
     "EpisodeOptions",
     "Episodes",

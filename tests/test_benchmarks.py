@@ -50,6 +50,15 @@ def test_populations_and_loops_over_networks_of_others_find_the_same(scope: str)
                 torch.testing.assert_close(values, found["genophen"][: len(values)], rtol=1e-4, atol=1e-4)
 
 
+def test_graphs_together_and_neat_pythons_interpreter_write_the_same_weights() -> None:
+    pytest.importorskip("neat")
+    from benchmarks.graphs import contestants
+
+    found = {name: write() for name, write in contestants(2).items()}
+    assert found["genophen"].shape == (2, 12_544)
+    torch.testing.assert_close(found["genophen"], found["neat-python"], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.filterwarnings("ignore")  # the peers'
 def test_whatever_generates_weights_writes_the_same_shapes_and_the_loop_the_same_weights() -> None:
     from benchmarks.generation import contestants

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,6 +15,16 @@ from genophen.contracts.genotype import Genotype
 from genophen.errors import DamagedError
 
 _STRUCTURE = "_extra_state"  # as torch calls what a module adds to its state
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A structure as nodes and links between them, for a picture."""
+
+    #: Name of each node, and the column that it stands in, from 0 at the left.
+    nodes: Sequence[tuple[str, int]]
+    #: Source and target of each link, places in `nodes`, and its weight: the sign is told by colour.
+    links: Sequence[tuple[int, int, float]]
 
 
 class GrowingGenotype(Genotype):
@@ -33,6 +45,10 @@ class GrowingGenotype(Genotype):
         Raises:
             ValueError: for data that is no structure, with what is wrong with it.
         """
+
+    def drawing(self) -> Drawing | None:
+        """What a report is to draw of the present structure and weights; None: nothing."""
+        return None
 
     def get_extra_state(self) -> Tensor:
         text = json.dumps(self.structure(), separators=(",", ":"))

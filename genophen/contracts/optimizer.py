@@ -104,6 +104,8 @@ class Optimizer(ABC):
     needs_gradients: ClassVar[bool] = False
     #: The genotypes that it can change, where that is not every one; others are a config error.
     works_on: ClassVar[type[Genotype] | None] = None
+    #: Which extras of `Metrics` a report draws against rounds: their names, and what it calls them.
+    charted: ClassVar[Mapping[str, str]] = MappingProxyType({})
     #: Steps between two validations; set by `setup`.
     steps_per_round: int
     #: What the training loss of its metrics is, for who reads it.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 
 from markupsafe import Markup
 
@@ -34,10 +36,18 @@ class Quantity:
     cost_title: str
     #: Of a score: how it is written.
     measure: Measure | None = None
+    #: Of a count: it is drawn from zero, evenly spaced.
+    is_count: bool = False
 
 
 def _rounds(row: MetricsRow) -> float:
     return row.round
+
+
+def _extra(name: str, row: MetricsRow) -> float | None:
+    """What a row has under a name of its optimizer's, if it is a number."""
+    value = (row.model_extra or {}).get(name)
+    return float(value) if isinstance(value, float | int) else None
 
 
 def _evaluations(row: MetricsRow) -> float:
@@ -48,10 +58,16 @@ def _episodes(row: MetricsRow) -> float:
     return row.episodes
 
 
-def quantities(measure: Measure, train_loss: str = "training loss", episodes: bool = False) -> list[Quantity]:
+def quantities(
+    measure: Measure,
+    train_loss: str = "training loss",
+    episodes: bool = False,
+    charted: Mapping[str, str] = MappingProxyType({}),
+) -> list[Quantity]:
     """All that is drawn of runs whose scores are of a measure, and what their training loss is.
 
-    `episodes`: whether the runs count them, as the number that the literature calls evaluations.
+    `episodes`: whether the runs count them, as the number that the literature calls evaluations. `charted`:
+    further numbers in the rows of `metrics.jsonl` by their names, and what they are called.
     """
     values: list[tuple[str, Callable[[MetricsRow], float | None], Measure | None]] = [
         (f"validation {measure.name}", lambda row: measure.own(row.validation_score), measure),
@@ -61,11 +77,15 @@ def quantities(measure: Measure, train_loss: str = "training loss", episodes: bo
     costs = [("rounds", _rounds), ("sample evaluations", _evaluations)]
     if episodes:
         costs.insert(0, ("evaluations (episodes)", _episodes))
-    return [
+    found = [
         Quantity(f"{title} against {cost_title}".replace(" ", "-"), title, value, cost, cost_title, scores)
         for cost_title, cost in costs
         for title, value, scores in values
     ]
+    for name, title in charted.items():
+        key = f"{name} against rounds".replace(" ", "-")
+        found.append(Quantity(key, title, partial(_extra, name), _rounds, "rounds", is_count=True))
+    return found
 
 
 @dataclass(frozen=True)
@@ -78,12 +98,15 @@ class CurvesFigure:
     shared: str = ""
 
 
-def draw_curves(groups: Sequence[ReportGroup], measure: Measure) -> list[CurvesFigure]:
-    """A figure for each quantity of which anything is recorded, all groups in it."""
+def draw_curves(
+    groups: Sequence[ReportGroup], measure: Measure, charted: Mapping[str, str]
+) -> list[CurvesFigure]:
+    """A figure for each quantity of which anything is recorded, all groups in it; so for what is `charted`:
+    names in the rows of `metrics.jsonl`, and what they are called."""
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
     figures = []
     episodes = any(row.episodes for group in drawn for run in group.runs for row in run.rows)
-    for quantity in quantities(measure, _train_loss(drawn), episodes):
+    for quantity in quantities(measure, _train_loss(drawn), episodes, charted):
         lines = [_lines(group, quantity) for group in drawn]
         if any(len(points) > 1 for group_lines in lines for points in group_lines.seeds):
             figures.append(_figure(quantity, drawn, lines))
@@ -188,6 +211,8 @@ def _axes(quantity: Quantity, lines: Sequence[_Lines]) -> tuple[Axis, Axis]:
         x = linear_axis(quantity.cost_title, [min(xs), max(xs)], whole=True)
     if quantity.measure is not None:
         y = score_axis(quantity.title, _late(lines) or ys, quantity.measure)
+    elif quantity.is_count:
+        y = linear_axis(quantity.title, [0.0, *ys])
     elif min(ys) > 0:
         y = log_axis(quantity.title, ys, margin=0.03)
     else:

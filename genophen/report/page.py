@@ -16,12 +16,14 @@ from markupsafe import Markup
 
 from genophen import __version__
 from genophen.compare.predictions import EvaluationPlace, trained_experiment
+from genophen.contracts.optimizer import Optimizer
 from genophen.contracts.task import Task
 from genophen.data.classification import Classification
 from genophen.errors import GenophenError, printable
 from genophen.plugins.registry import Plugins
 from genophen.report.collection import Collection, read_collection, reason_of
 from genophen.report.episode_svg import described, draw_episode
+from genophen.report.growth_figure import draw_growth
 from genophen.report.headline import about, commands
 from genophen.report.learning_curves import MAX_TOGETHER, draw_curves, line_styles
 from genophen.report.mistakes import read_mistakes
@@ -142,7 +144,7 @@ def _of_source(
     runs = [(group, run) for group in groups for run in group.runs]
     best = next((Best(run, group) for group, run in runs if run is source.best), None)
     drawn = [group for group in groups if any(run.rows for run in group.runs)]
-    curves = draw_curves(groups, measure)
+    curves = draw_curves(groups, measure, _charted(source.runs, plugins))
     facts: dict[str, Any] = {
         "source": source,
         "suffix": f"-{number + 1}" if number else "",
@@ -162,6 +164,7 @@ def _of_source(
         "differing": differing_settings(groups),
         "kernels": None,
         "embeddings": None,
+        "growth": None,
         "mistakes": None,
         "episode": None,
         "text": None,
@@ -171,6 +174,7 @@ def _of_source(
         members = _best_of_each_genotype(runs, best)
         facts["kernels"] = _part(lambda: _kernels(members, plugins))
         facts["embeddings"] = _part(lambda: _embeddings(members, plugins))
+        facts["growth"] = _part(lambda: _growth(runs, plugins))
         if options.images and issubclass(plugins.get("task", best.run.task).cls, Classification):
             notify(f"evaluating {best.run.directory} on the test images (--no-images leaves it out)")
             facts["mistakes"] = _part(lambda: Part(read_mistakes(best.run, plugins, options.place)))
@@ -206,6 +210,7 @@ def _contents(facts: dict[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
             ("states", "Weights over time", source["states"]),
             ("kernels", "Kernels", source["kernels"]),
             ("embeddings", "Embeddings", source["embeddings"]),
+            ("growth", "Growth", source["growth"]),
             ("mistakes", "Mistakes", source["mistakes"]),
         ]
         there = [(f"{anchor}{source['suffix']}", name) for anchor, name, there in sections if there]
@@ -272,3 +277,20 @@ def _embeddings(members: Mapping[str, RunInGroup], plugins: Plugins) -> Part:
         if figure is not None:
             return Part(figure)
     return Part(missing="no genotype here has three embeddings or more, and fewer need no projection")
+
+
+def _growth(runs: Sequence[RunInGroup], plugins: Plugins) -> Part:
+    """How the genotype of the best run grew, of those that have one that grows; nothing where none has."""
+    for group, run in sorted(runs, key=lambda member: -member[1].validation_score):
+        if run.ranked and RunDirectory(run.directory).growth.is_file():
+            owner = f"{group.name}, seed {run.seed}"
+            return Part(draw_growth(run.directory, owner, plugins))
+    return Part()
+
+
+def _charted(runs: Sequence[ReportRun], plugins: Plugins) -> dict[str, str]:
+    """What the optimizers in use want drawn against rounds, by the names in their rows."""
+    known = plugins.registered["optimizer"]
+    names = dict.fromkeys(run.settings.get("optimizer.name") for run in runs)
+    used: list[type[Optimizer]] = [known[name].cls for name in names if name in known]
+    return {key: title for cls in used for key, title in cls.charted.items()}

@@ -62,31 +62,31 @@ class Chart:
         places = [self.at(x, y) for x, y in points if y >= self.y.low]
         if len(places) == 1:
             x, y = places[0]
-            self.parts.append(_element("circle", {"cx": x, "cy": y, "r": 2.5, "class": style}, title))
+            self.parts.append(element("circle", {"cx": x, "cy": y, "r": 2.5, "class": style}, title))
         elif places:
             drawn = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-            self.parts.append(_element("polyline", {"points": drawn, "class": style}, title))
+            self.parts.append(element("polyline", {"points": drawn, "class": style}, title))
 
     def mark(self, x: float, y: float, shape: str, style: str, title: str = "") -> None:
         """A mark, one of MARKS, at a point."""
         left, top = self.at(x, y)
         place = f"translate({left:.1f} {top:.1f})"
-        self.parts.append(_element("path", {"d": MARKS[shape], "transform": place, "class": style}, title))
+        self.parts.append(element("path", {"d": MARKS[shape], "transform": place, "class": style}, title))
 
     def write(self, left: float, baseline: float, text: str) -> None:
         """A name at a place in the picture."""
         attributes = {"x": left, "y": baseline, "class": "name"}
-        self.parts.append(_element("text", attributes, content=shortened(text)))
+        self.parts.append(element("text", attributes, content=shortened(text)))
 
     def explain(self, kinds: Sequence[tuple[str, str, str]]) -> None:
         """What marks stand for, shape, style and words each, in a line above the upper right corner."""
         left = float(self.frame.width - self.frame.right)
         for shape, style, words in reversed(kinds):
             left -= LETTER_WIDTH * len(words)
-            self.parts.append(_element("text", {"x": left, "y": 14}, content=words))
+            self.parts.append(element("text", {"x": left, "y": 14}, content=words))
             place = f"translate({left - 8:.1f} 10)"
             attributes = {"d": MARKS[shape], "transform": place, "class": f"mark {style}"}
-            self.parts.append(_element("path", attributes))
+            self.parts.append(element("path", attributes))
             left -= 22
 
     def render(self, description: str) -> Markup:
@@ -98,20 +98,20 @@ class Chart:
         bottom, right = frame.height - frame.bottom, frame.width - frame.right
         for place, text in self.x.ticks():
             x = frame.left + frame.plot_width * place
-            parts.append(_element("line", {"x1": x, "x2": x, "y1": frame.top, "y2": bottom, "class": "grid"}))
+            parts.append(element("line", {"x1": x, "x2": x, "y1": frame.top, "y2": bottom, "class": "grid"}))
             attributes = {"x": x, "y": bottom + 17, "text-anchor": "middle"}
-            parts.append(_element("text", attributes, content=text))
+            parts.append(element("text", attributes, content=text))
         for place, text in self.y.ticks():
             y = frame.top + frame.plot_height * (1 - place)
-            parts.append(_element("line", {"x1": frame.left, "x2": right, "y1": y, "y2": y, "class": "grid"}))
+            parts.append(element("line", {"x1": frame.left, "x2": right, "y1": y, "y2": y, "class": "grid"}))
             parts.append(
-                _element("text", {"x": frame.left - 6, "y": y + 4, "text-anchor": "end"}, content=text)
+                element("text", {"x": frame.left - 6, "y": y + 4, "text-anchor": "end"}, content=text)
             )
         middle = frame.left + frame.plot_width / 2
         attributes = {"x": middle, "y": frame.height - 8, "text-anchor": "middle", "class": "axis"}
-        parts.append(_element("text", attributes, content=self.x.label))
+        parts.append(element("text", attributes, content=self.x.label))
         if frame.top >= _ROOM_FOR_LABEL:
-            parts.append(_element("text", {"x": 4, "y": 14, "class": "axis"}, content=self.y.label))
+            parts.append(element("text", {"x": 4, "y": 14, "class": "axis"}, content=self.y.label))
         return Markup("").join(parts)
 
 
@@ -166,7 +166,7 @@ def colour(index: int) -> str:
     return f"c{index % COLOURS}"
 
 
-def _element(tag: str, attributes: Mapping[str, object], title: str = "", content: str = "") -> Markup:
+def element(tag: str, attributes: Mapping[str, object], title: str = "", content: str = "") -> Markup:
     """One element; `title` is shown where the pointer rests on it."""
     written = Markup("").join(
         Markup(' {}="{}"').format(Markup(name), _shown(value)) for name, value in attributes.items()

@@ -131,7 +131,9 @@ class Environment(Record):
 
 
 class MetricsRow(Record):
-    """A row of `metrics.jsonl`."""
+    """A row of `metrics.jsonl`; what else its optimizer or task has recorded stays with it."""
+
+    model_config = ConfigDict(extra="allow")
 
     round: Count
     validation_score: float | None
@@ -147,9 +149,16 @@ class MetricsRow(Record):
 
 
 class NumberedRow(Record):
-    """A row of `metrics.jsonl` or `timings.jsonl`."""
+    """A row of `metrics.jsonl`, `timings.jsonl` or `growth.jsonl`."""
 
     round: Count
+
+
+class GrowthRow(NumberedRow):
+    """A row of `growth.jsonl`: a growing genotype's structure, and its numbers by parameter."""
+
+    structure: Any
+    weights: dict[str, list[float]]
 
 
 class TimingsRow(NumberedRow):

@@ -39,6 +39,7 @@ class RunDirectory:
         self.environment = self.folder / "environment.json"
         self.metrics = self.folder / "metrics.jsonl"
         self.timings = self.folder / "timings.jsonl"
+        self.growth = self.folder / "growth.jsonl"  # of a growing genotype
         self.result = self.folder / "result.json"
         self.best = self.folder / "best"
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
@@ -109,11 +110,8 @@ class RunDirectory:
         """
         run = cls(path)
         if not run.config.is_file():
-            raise ConfigError(
-                f"cannot open the run directory {path}",
-                found=_what_is_at(path),
-                next_step=_run_instead(path),
-            )
+            found, next_step = _what_is_at(path), _run_instead(path)
+            raise ConfigError(f"cannot open the run directory {path}", found=found, next_step=next_step)
         return run
 
     @contextmanager
@@ -150,7 +148,7 @@ class RunDirectory:
     def sizes(self) -> dict[str, int]:
         """The bytes in each `.jsonl` file, which are on the disk once this returns."""
         sizes = {}
-        for file in (self.metrics, self.timings):
+        for file in (self.metrics, self.timings, *([self.growth] if self.growth.is_file() else [])):
             with self.writing(file):
                 sizes[file.name] = file.synced_size()
         return sizes
@@ -166,18 +164,18 @@ class RunDirectory:
         Raises:
             DamagedError: where a file has lost rows that were there then.
         """
-        for file in (self.metrics, self.timings):
-            size = file.size()
-            if size < sizes[file.name]:
+        for file in (self.metrics, self.timings, self.growth):
+            size, kept = file.size(), sizes.get(file.name, 0)
+            if size < kept:
                 raise DamagedError(
                     f"cannot continue {file}",
                     found=f"it has {size} bytes",
-                    allowed=f"the {sizes[file.name]} bytes that the checkpoint goes on from, or more",
+                    allowed=f"the {kept} bytes that the checkpoint goes on from, or more",
                     next_step=f"restore the file from a copy, or train again: genophen run {self.config}",
                 )
             if size:
                 with self.writing(file):
-                    file.truncate(sizes[file.name])
+                    file.truncate(kept)
 
     def save_best(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
         """Keep the phenotype's state of a round, `values["round"]`, as the best so far."""

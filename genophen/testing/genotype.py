@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import torch
 from torch import Tensor, nn
 
 from genophen.contracts.dynamic import DynamicGenotype
 from genophen.contracts.genotype import Genotype, Scope
+from genophen.contracts.growing import GrowingGenotype
 from genophen.contracts.options import Options
 from genophen.errors import ConfigError
 from genophen.phenotype.compiling import compile_phenotype
@@ -69,6 +71,9 @@ def examine_genotype(findings: Findings, cls: type[Genotype], options: Options |
         require(
             equal(phenotype.genotype.express(), copied.express()), f"a copy expresses other weights: {advice}"
         )
+    if isinstance(phenotype.genotype, GrowingGenotype):
+        with findings.check("its structure is plain data that it takes over, and can be drawn"):
+            _check_structure(phenotype.genotype)
 
 
 def _convolutions() -> nn.Module:
@@ -113,6 +118,23 @@ def _check_genes(phenotype: Phenotype) -> None:
         )
     odd = sorted((embeddings | generator) - set(named))
     require(not odd, f"genes() names {', '.join(odd)}, no parameters; it has {', '.join(named)}")
+
+
+def _check_structure(genotype: GrowingGenotype) -> None:
+    structure = genotype.structure()
+    require(
+        json.loads(json.dumps(structure)) == structure,
+        "structure() is something else after it was written as JSON: numbers, strings, lists and dicts",
+    )
+    genotype.restructure(structure)
+    require(genotype.structure() == structure, "restructure() takes over another structure than it is given")
+    drawing = genotype.drawing()
+    if drawing is not None:
+        places = range(len(drawing.nodes))
+        require(
+            all(source in places and target in places for source, target, _ in drawing.links),
+            f"drawing() has links that join no two of its {len(drawing.nodes)} nodes",
+        )
 
 
 def _scope(genotype: Genotype, scope: Scope) -> set[str]:

@@ -20,6 +20,7 @@ from genophen.plugins.isolation import comes_from
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.account import Account
 from genophen.training.experiment import Experiment
+from genophen.training.growth import growth_row
 from genophen.training.optimizing import check_steps, context_of, make_optimizer
 from genophen.training.progress import not_finite
 from genophen.training.seeds import seed_global_generators
@@ -170,6 +171,8 @@ class Loop:
         validation = self.experiment.evaluate("validation")
         row = self.account.row(validation)
         run.append(run.metrics, row)
+        if not problem and (grown := growth_row(self.phenotype.genotype, progress.round)):
+            run.append(run.growth, grown)
         always = self.config.training.keep == "last" or bool(self.optimizer.stop_reason)
         if problem := problem or self._not_finite(validation):
             progress.stop("diverged", problem)

@@ -36,7 +36,7 @@ _COUNTS = Annotated[list[Count], Field(min_length=2, max_length=4)]
 class _Values(Record):
     """What is in a checkpoint beside the state."""
 
-    files: dict[Literal["metrics.jsonl", "timings.jsonl"], Count] = Field(min_length=2)
+    files: dict[Literal["metrics.jsonl", "timings.jsonl", "growth.jsonl"], Count] = Field(min_length=2)
     settings: dict[str, Any]
 
 

@@ -162,6 +162,17 @@ def test_it_keeps_the_contract() -> None:
     check_genotype(plugin_class("genotype", "cppn-graph"))
 
 
+def test_structures_and_drawings_that_are_none_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    cls = plugin_class("genotype", "cppn-graph")
+    with monkeypatch.context() as patched:
+        patched.setattr(cls, "drawing", lambda self: genophen.Drawing([("a", 0)], [(0, 1, 1.0)]))
+        with pytest.raises(AssertionError, match="links that join no two of its 1 nodes"):
+            check_genotype(cls)
+    monkeypatch.setattr(cls, "structure", lambda self: {"nodes": (1, 2)})
+    with pytest.raises(AssertionError, match="something else after it was written as JSON"):
+        check_genotype(cls)
+
+
 def test_a_state_brings_its_structure_with_it() -> None:
     phenotype, other = compiled(genotype="cppn-graph"), compiled(genotype="cppn-graph", seed=1)
     parameters = list(other.genotype.parameters())

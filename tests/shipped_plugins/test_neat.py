@@ -249,9 +249,14 @@ def test_other_genotypes_are_refused_before_any_work(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_without_neat_python_the_error_names_the_extra(
+def test_without_neat_python_all_else_works_and_the_error_names_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "neat", None)
     with pytest.raises(genophen.GenophenError, match=re.escape(genophen.install_command("neat"))):
         genophen.run(tables(), out=tmp_path / "run")
+    assert plugin_class("optimizer", "neat").name == "neat"  # listed as ever, with its settings
+    trained = tables()
+    trained["optimizer"] = {"name": "adam"}
+    trained["training"]["rounds"] = 1
+    assert genophen.run(trained, out=tmp_path / "trained")["status"] == "completed"

@@ -503,6 +503,7 @@ ONE_SIDED = {
     "encodings_mnist": {"adam"},
     "encodings_block3": {"adam"},
     "encodings_mnist_evolution": {"cma-es"},
+    "mnist_neat": {"neat", "adam"},
     "mnist_search": {"cma-es"},
     "shakespeare": {"adam"},
     "double_pole": {"cma-es", "random-search"},

@@ -101,6 +101,27 @@ class CPPNGraph(genophen.GrowingGenotype):
         empty = [self.weights.new_zeros(len(part)) for part in (graph.connections, graph.nodes)]
         self.become(Individual(graph, *empty))
 
+    def drawing(self) -> genophen.Drawing:
+        """Inputs at the left, nodes by level, outputs at the right; the biases are not drawn."""
+        graph, levels = self.graph, self.graph.levels()
+        last = max(levels) + 1
+        names = ["layer", "output", "input", "row", "column", "distance", "depth"][: self.num_inputs]
+        nodes = [(name, 0) for name in names]
+        answers = dict(zip(graph.outputs, ("weight", "expressed"), strict=False))
+        for number, ((activation, aggregation), level) in enumerate(
+            zip(graph.nodes, levels, strict=True), self.num_inputs
+        ):
+            name = activation if aggregation == "sum" else f"{activation} of {aggregation}"
+            if number in answers:
+                name = f"{answers[number]}: {name}"
+            nodes.append((name, last if number in answers else level + 1))
+        weights = self.weights.detach().tolist()
+        links = [
+            (source, target, weight)
+            for (source, target), weight in zip(graph.connections, weights, strict=True)
+        ]
+        return genophen.Drawing(nodes, links)
+
     def become(self, individual: Individual) -> None:
         """Take another graph, with its weights and biases."""
         self.graph = individual.graph

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import torch
@@ -24,6 +26,13 @@ class NEAT(genophen.Optimizer):
     description = "neuroevolution of augmenting topologies (Stanley & Miikkulainen 2002), by neat-python"
     Options: ClassVar[type[genophen.Options]] = NEATOptions
     works_on = CPPNGraph
+    charted: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "species": "species",
+            "nodes": "nodes of the best graph",
+            "connections": "connections of the best graph",
+        }
+    )
     options: NEATOptions
     _genotype: CPPNGraph
 
