@@ -15,10 +15,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from genophen.compare.statistics import paired_t_test, t_interval
+from genophen.config.toml import read_toml
 
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
 POPULATION = HERE.parent / "benchmarks" / "results" / "population.json"
+ENCODINGS = HERE.parent / "examples" / "comparisons" / "encodings_mnist.toml"
 Line = dict[str, Any]
 
 #: Heading and the last part of the setting's key, of the settings table.
@@ -170,6 +172,28 @@ def baselines_table() -> str:
     return _table(head, rows)
 
 
+def encodings_table() -> str:
+    """Encodings at equal kernel parameters, each beside the hypernetwork of that size, paired over seeds."""
+    lines = {line["model"]: line for line in read("encodings_mnist")}
+    rows = []
+    for encoding, sizes in encodings().items():
+        for size in sizes:
+            line, reference = lines.get(f"{encoding} {size}".strip()), lines.get(f"hypernetwork {size}")
+            if line is not None:
+                beside = "" if line is reference or not size else _gain(line, reference)
+                rows.append([encoding, f"{line['kernel_parameters']:,}", _accuracy(line), beside])
+    return _table(["encoding", "kernel parameters", "test accuracy", "above the hypernetwork, points"], rows)
+
+
+def encodings() -> dict[str, list[str]]:
+    """The encodings of the comparison file, each with its sizes as its rows are named; one has none."""
+    found: dict[str, list[str]] = {}
+    for name in read_toml(ENCODINGS)["rows"]:
+        encoding, _, size = name.partition(" ")
+        found.setdefault(encoding, []).append(size)
+    return found
+
+
 def _gain(line: Line, baseline: Line | None) -> str:
     """By how many points a row is above another with the same seeds, with a 95% interval, and p."""
     if baseline is None:
@@ -245,6 +269,7 @@ WRITERS: dict[str, Callable[[], str]] = {
     "evolution": evolution_table,
     "baselines": baselines_table,
     "digits": digits_table,
+    "encodings": encodings_table,
     "population": population_table,
 }
 

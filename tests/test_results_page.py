@@ -115,3 +115,28 @@ def test_every_file_and_example_that_the_page_names_is_there(page: ModuleType) -
         assert (RESULTS / target).exists(), target
     for example in re.findall(r"examples/[\w/]+\.toml", text):
         assert (ROOT / example).is_file(), example
+
+
+def test_encodings_stand_beside_the_hypernetwork_of_their_size_and_are_drawn(
+    page: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def line(model: str, kernel: int, *accuracies: float) -> dict[str, object]:
+        trials = [{"seed": seed, "test_accuracy": a} for seed, a in enumerate(accuracies)]
+        return {"model": model, "kernel_parameters": kernel, "trials": trials}
+
+    lines = [line("direct", 12560, 0.99), line("hypernetwork 4244", 4244, 0.99, 0.992)]
+    lines += [line("dct 4244", 4244, 0.98, 0.984), line("low-rank 1601", 1568, 0.97)]
+    (tmp_path / "encodings_mnist.json").write_text(json.dumps(lines))
+    sizes = page.encodings()
+    assert list(sizes)[:2] == ["direct", "hypernetwork"]
+    assert sizes["dct"] == ["1601", "4244", "7175"]
+    monkeypatch.setattr(page, "HERE", tmp_path)
+    table = page.encodings_table().splitlines()[2:]
+    assert table[0] == "| direct | 12,560 | 99.00% (n = 1) |  |"
+    assert table[1] == "| hypernetwork | 4,244 | 99.10% ± 0.14 (n = 2) |  |"
+    assert table[2] == "| low-rank | 1,568 | 97.00% (n = 1) | not run |"
+    assert table[3].startswith("| dct | 4,244 | 98.20% ± 0.28 (n = 2) | -0.90 (-2.17 to +0.37)")
+    figure = importlib.import_module("encodings_figure")
+    monkeypatch.setattr(figure, "HERE", tmp_path)
+    figure.main()
+    assert (tmp_path / "encodings_mnist.png").read_bytes().startswith(b"\x89PNG")
