@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/genophen run examples/digits.toml --report
+	@$(BIN)/genophen run examples/digits.toml --report --set training.rounds=10
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

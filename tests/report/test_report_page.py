@@ -386,6 +386,8 @@ def test_runs_on_several_data_sets_are_never_ranked_together(made: Path) -> None
     assert "parameters of 2 groups" in chart["aria-label"]
     identities = [attributes["id"] for _, attributes in page.found if "id" in attributes]
     assert len(identities) == len(set(identities))
+    regions = [attributes["aria-label"] for _, attributes in page.found if attributes.get("role") == "region"]
+    assert len(regions) == len(set(regions))
     answer = ask("report", "digits-a", "other", "--figure", "accuracy")
     assert answer.code == 2
     assert "runs on digits, letters" in answer.err
