@@ -16,6 +16,7 @@ from typing import Any
 
 from genophen.compare.statistics import paired_t_test, t_interval
 from genophen.config.toml import read_toml
+from genophen.sweep.evaluations import as_table
 
 HERE = Path(__file__).parent
 PAGE = HERE / "README.md"
@@ -260,7 +261,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])
 
 
+def double_pole_table() -> str:
+    """Evaluations to success of each row that has been run."""
+    return as_table(read("double_pole"))
+
+
 WRITERS: dict[str, Callable[[], str]] = {
+    "double-pole": double_pole_table,
     "settings": settings_table,
     "search": search_table,
     "report": report_table,
