@@ -1,7 +1,9 @@
 """Whether the writes are the memory: how long evolved fast weights balance once nothing more is written.
 
-python results/frozen_writes.py RUNS/trials/Fast-weights-*, after the sweep examples/comparisons/double_pole.toml; the
-champions' steps of 1,000, from the start that they were trained on, go to results/double_pole_comparison/frozen_writes.json.
+python results/frozen_writes.py RUNS/trials/Fast-weights-*
+
+RUNS is the folder of the sweep examples/comparisons/double_pole.toml. The champions' steps of 1,000, from the
+start that they were trained on, go to double_pole_comparison/frozen_writes.json.
 """
 
 from __future__ import annotations
