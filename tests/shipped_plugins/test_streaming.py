@@ -66,4 +66,4 @@ print((peak() - before) / (8 * 6000**2))
 """
     command = [sys.executable, "-c", script]
     squares = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert 0.5 < float(squares) < 1.6, squares
+    assert 0.5 < float(squares) < 1.9, squares  # twice would be 2
