@@ -9,6 +9,7 @@ import pytest
 import torch
 from genophen_plugins.genotypes import hypernetwork
 from helpers import compiled, plugin_class, shipped, small_network
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import genophen
@@ -118,6 +119,38 @@ def test_logits_do_not_depend_on_the_scale_of_the_generators_output(
         found = phenotype(images)
     assert expected.abs().max() > 0.05
     assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.slow
+def test_training_with_standardized_kernels_bears_a_tenth_of_the_scale() -> None:
+    whole = [accuracy_on_digits(seed, 1.0) for seed in range(3)]
+    tenth = [accuracy_on_digits(seed, 0.1) for seed in range(3)]
+    assert min(whole + tenth) > 0.9
+    assert abs(sum(tenth) - sum(whole)) / 3 < 0.015, (whole, tenth)  # seeds alone differ by twice that
+
+
+def accuracy_on_digits(seed: int, factor: float) -> float:
+    """Test accuracy after 120 steps on the digits, the generator's output `factor` times as large."""
+    images, labels = load_digits(return_X_y=True)
+    x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 8 - 0.6
+    x, y = nn.functional.pad(nn.functional.interpolate(x, scale_factor=3.0), [2] * 4), torch.tensor(labels)
+    torch.manual_seed(seed)
+    architecture = plugin_class("architecture", "mnist-cnn")()
+    network = architecture.build()
+    phenotype = genophen.compile(network, architecture.expressed(), embedding_dim=4, seed=seed)
+    with torch.no_grad():
+        for generator in phenotype.genotype.generators.values():
+            generator.weight_out.mul_(factor)
+            generator.bias_out.mul_(factor)
+    adam = torch.optim.Adam(phenotype.parameters(), lr=0.005)
+    for _ in range(120):
+        chosen = torch.randint(1400, (100,))
+        loss = nn.functional.cross_entropy(phenotype(x[chosen]), y[chosen])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    with torch.no_grad():
+        return float((phenotype.eval()(x[1400:]).argmax(1) == y[1400:]).float().mean())
 
 
 def test_a_constant_channel_is_standardized_to_zeros_with_a_finite_gradient() -> None:
