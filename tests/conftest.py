@@ -6,10 +6,13 @@ import os
 import signal
 import socket
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from genophen.cli import main
 from genophen.cli.process import prepare_process
 
 prepare_process()  # before torch: the suite shares its machine as the command does
@@ -49,6 +52,28 @@ def hermetic(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect_to_loopback)
     monkeypatch.setattr(socket, "getaddrinfo", look_up_loopback)
+
+
+class Output(NamedTuple):
+    """A command's exit code, and what it wrote to stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Output]:
+    """Runs the command in this process."""
+
+    def call(*arguments: object) -> Output:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Output(int(caught.value.code or 0), captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from conftest import ROOT
 from helpers import digits_tables
 
 import genophen
-from genophen.cli import cli, main
+from genophen.cli import cli
 from genophen.config.toml import write_toml
 
 
@@ -21,23 +21,6 @@ def config(tmp_path: Path) -> Path:
     file = tmp_path / "digits.toml"
     file.write_text(write_toml(digits_tables()))
     return file
-
-
-class Output:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> Output:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Output(int(caught.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 def test_help_does_not_import_torch() -> None:

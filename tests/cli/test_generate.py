@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from conftest import Output
 from helpers import digits_tables
 
 import genophen
-from genophen.cli import main
 from genophen.config.config import resolve_config
 from genophen.plugins.loading import load_plugins
 from genophen.training.generating import generated
@@ -46,14 +48,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["generate", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
+def command(command: Callable[..., Output]) -> Callable[..., Output]:
+    return partial(command, "generate")
 
 
 def test_the_likeliest_text_goes_on_as_the_text_that_was_read(command, reader: Path) -> None:

@@ -12,7 +12,6 @@ from conftest import ROOT
 from helpers import digits_tables
 
 import genophen
-from genophen.cli import main
 from genophen.cli.common import conclude
 from genophen.cli.completion import _changed
 from genophen.cli.doctor import _in_words
@@ -21,22 +20,6 @@ from genophen.config.toml import write_toml
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import read_sweep
 from genophen.sweep.sweep import plan
-
-
-class Output:
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> Output:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Output(int(caught.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture

@@ -13,21 +13,9 @@ import pytest
 from helpers import digits_tables
 
 import genophen
-from genophen.cli import main
 from genophen.cli.runs import _age
 from genophen.config.toml import write_toml
 from genophen.storage.found import find_runs
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -14,24 +14,13 @@ import pytest
 from conftest import ROOT
 from helpers import digits_tables
 
-from genophen.cli import main, sweep_live
+from genophen.cli import sweep_live
 from genophen.config.toml import write_toml
 from genophen.errors import ConfigError
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import read_sweep
 from genophen.sweep.going import Watch, duration
 from genophen.sweep.sweep import plan, run_trial
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: object) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(caught.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def written(folder: Path, **tables: object) -> Path:
