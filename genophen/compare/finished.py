@@ -14,7 +14,7 @@ from genophen.config.config import PluginLookup
 from genophen.config.recorded import config_of
 from genophen.contracts.options import shown
 from genophen.storage.reading import read_record, read_rows, unreadable
-from genophen.storage.records import Environment, MetricsRow, Result, TimingsRow
+from genophen.storage.records import ENDED, Environment, MetricsRow, Result, TimingsRow
 from genophen.storage.rundir import RunDirectory
 from genophen.sweep.file import Row
 from genophen.sweep.sweep import read_failure
@@ -74,7 +74,7 @@ def read_run(directory: Path, plugins: PluginLookup) -> FinishedRun | LeftOut:
             raise unreadable(
                 files.result, f"{key} {value!r}, where config.toml has {configured[key]!r}", "one run's files"
             )
-    if result.status not in ("completed", "stopped-early"):
+    if result.status not in ENDED:
         return LeftOut(directory, seed, result.status, settings, genotype)
     if result.test_score is None or result.validation_score is None:
         raise unreadable(files.result, f"status {result.status!r} without a score", "test_score = 0.98")

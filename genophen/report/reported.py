@@ -13,11 +13,8 @@ from genophen.compare.grouping import GenotypeTitle, sorted_into_groups
 from genophen.config.config import DEFAULT_NAMES
 from genophen.contracts.measure import ACCURACY, Measure
 from genophen.errors import GenophenError
-from genophen.storage.records import Environment, MetricsRow, Result
+from genophen.storage.records import ENDED, Environment, MetricsRow, Result
 from genophen.sweep.file import Published, Row
-
-#: With these a run counts: it came to its end and its test images were looked at.
-RANKED = ("completed", "stopped-early")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class ReportRun:
 
     @property
     def ranked(self) -> bool:
-        return self.status in RANKED
+        return self.status in ENDED
 
     @property
     def task(self) -> str:

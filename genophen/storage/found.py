@@ -13,7 +13,7 @@ from genophen.errors import DamagedError, one_line
 from genophen.storage.guard import GuardedPath
 from genophen.storage.locking import is_locked
 from genophen.storage.reading import read_environment, read_record, read_rows, unreadable
-from genophen.storage.records import MetricsRow, Result
+from genophen.storage.records import ENDED, MetricsRow, Result
 
 #: Folders below the one that is looked through: runs/GROUP/RUN is found, and no deeper one.
 _DEPTH = 2
@@ -132,7 +132,7 @@ def _of_environment(folder: GuardedPath) -> tuple[str, Measure | None]:
 
 def _sweep(directory: Path, folder: GuardedPath) -> Found:
     trials = [_look_at(directory / "trials" / name) for name in (folder / "trials").names()]
-    done = sum(trial.status in ("completed", "stopped-early") for trial in trials)
+    done = sum(trial.status in ENDED for trial in trials)
     status = f"{done} of {_planned(folder)} done"
     if is_locked(folder):
         status = f"running, {status}"

@@ -19,6 +19,9 @@ from genophen.storage.older import environment_of_today, result_of_today, row_of
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
+#: Statuses of runs that came to their end, so that their test images were looked at: these count.
+ENDED = ("completed", "stopped-early")
+
 
 class Record(BaseModel):
     """A JSON object; keys that no reader needs may be there too."""

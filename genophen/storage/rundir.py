@@ -19,9 +19,10 @@ from genophen.storage.files import writing
 from genophen.storage.guard import GuardedPath
 from genophen.storage.locking import LOCK, lock
 from genophen.storage.reading import UnreadableError, read_result
+from genophen.storage.records import ENDED
 
 #: Statuses of `result.json` with which a run is over; an interrupted one goes on.
-FINISHED = ("completed", "stopped-early", "diverged")
+FINISHED = (*ENDED, "diverged")
 #: In a trial's folder: how its last attempt failed.
 FAILURE = "failure.json"
 #: What genophen may leave in a folder before there is a config in it: the next run there takes it over.

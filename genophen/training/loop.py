@@ -17,6 +17,7 @@ from genophen.contracts.reporter import Reporter
 from genophen.contracts.task import Scores
 from genophen.errors import PluginError, one_line
 from genophen.plugins.isolation import comes_from
+from genophen.storage.records import ENDED
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.account import Account
 from genophen.training.experiment import Experiment
@@ -205,7 +206,7 @@ class Loop:
     def result(self) -> dict[str, Any]:
         """What `result.json` says; measures the test images where the run came to its end."""
         test_score = None
-        if self.progress.status in ("completed", "stopped-early"):
+        if self.progress.status in ENDED:
             tensors, _ = self.run_directory.load_best()
             load_state(self.phenotype, tensors, self.run_directory.best)
             self.tell("testing")
