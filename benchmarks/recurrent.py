@@ -167,7 +167,7 @@ def step_of(network: nn.Module, sizes: Sizes) -> Callable[[], object]:
     shape = (sizes.batch, sizes.steps)
     symbols = torch.randint(sizes.inputs, shape, generator=draws).to(DEVICE)
     targets = torch.randint(sizes.inputs, shape, generator=draws).to(DEVICE).flatten()
-    x = F.one_hot(symbols, sizes.inputs).float()
+    x = genophen.symbol_vectors(symbols, sizes.inputs)
     network = network.to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=True)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from genophen.contracts.options import Options, PathOption
     from genophen.contracts.playback import Line, Playback
     from genophen.contracts.reporter import Reporter, RunInfo
-    from genophen.contracts.sequences import SequenceData, Sequences, Text
+    from genophen.contracts.sequences import SequenceData, Sequences, Text, symbol_vectors
     from genophen.contracts.task import Scores, Task, TaskContext
     from genophen.control.controllers import run_networks
     from genophen.control.episodes import Episodes
@@ -124,6 +124,7 @@ _MODULE_OF = {
     "run_networks": "control.controllers",
     "scan": "phenotype.through_time",
     "standardize": "phenotype.expressing",
+    "symbol_vectors": "contracts.sequences",
 }
 
 __all__ = [
@@ -200,6 +201,7 @@ __all__ = [
     "run_networks",
     "scan",
     "standardize",
+    "symbol_vectors",
 ]
 
 

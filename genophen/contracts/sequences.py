@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from torch import Tensor
+from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,15 @@ class Text:
     def digest(self) -> str:
         """SHA-256 over all splits."""
         return _digest((self.train, self.validation, self.test))
+
+
+def symbol_vectors(numbers: Tensor, count: int) -> Tensor:
+    """Symbols as networks read them: numbers, int64 (...), to float32 (..., count), zero but for one place.
+
+    There stands sqrt(count), so that an element's mean square is 1, as in normalised images. Initial values
+    of variance 1 / fan_in rely on that: of one-hot vectors a network would hear next to nothing at first.
+    """
+    return F.one_hot(numbers, count).float() * count**0.5
 
 
 def _digest(tensors: object) -> str:

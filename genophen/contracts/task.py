@@ -94,8 +94,8 @@ class Task(ABC):
     #: Set by `setup`: shape of one input, without the batch's axis, and the number of a network's outputs.
     input_shape: tuple[int, ...]
     num_outputs: int
-    #: Set by `setup`, where networks tell the next one of these at every step: what their inputs, one-hot,
-    #: and outputs stand for. Such runs write texts (`genophen generate`).
+    #: Set by `setup`, where networks tell the next one of these at every step: what their inputs
+    #: (`symbol_vectors`) and outputs stand for. Such runs write texts (`genophen generate`).
     symbols: tuple[str, ...] = ()
     #: Set by `setup`: batches between two validations, for optimizers that take one a step.
     steps_per_round: int

@@ -7,10 +7,10 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from genophen.config.config import Config
 from genophen.contracts.options import shown
+from genophen.contracts.sequences import symbol_vectors
 from genophen.contracts.task import Task
 from genophen.errors import ConfigError, DamagedError
 from genophen.phenotype.phenotype import Phenotype
@@ -84,8 +84,8 @@ def first_prompt(symbols: Sequence[str]) -> str:
 
 
 def encoded(text: str, symbols: Sequence[str]) -> Tensor:
-    """A text as the network reads it, one-hot, (T, V)."""
-    return F.one_hot(torch.tensor([symbols.index(c) for c in text]), len(symbols)).float()
+    """A text as the network reads it, (T, V)."""
+    return symbol_vectors(torch.tensor([symbols.index(c) for c in text]), len(symbols))
 
 
 def generated(
@@ -111,4 +111,4 @@ def generated(
             else:
                 number = logits.argmax(1)
             yield symbols[int(number)]
-            logits, state = phenotype(F.one_hot(number, count).float(), state)
+            logits, state = phenotype(symbol_vectors(number, count), state)

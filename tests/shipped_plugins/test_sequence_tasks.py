@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from genophen_plugins.architectures.cells import LSTMCell
+from genophen_plugins.architectures.recurrent import RecurrentNetwork
 from torch import nn
 from torch.nn import functional as F
 
@@ -91,11 +93,27 @@ def test_bits_per_character_are_of_every_symbol_but_the_first_of_each_line(text:
     experiment = assembled(reading(text))
     scores = experiment.evaluate("validation")
     lines = experiment.task._lines["validation"]
-    inputs = F.one_hot(lines[:, :-1], experiment.task.num_outputs).float()
+    inputs = genophen.symbol_vectors(lines[:, :-1], experiment.task.num_outputs)
     with torch.no_grad():
         logits = experiment.phenotype.eval().sequence(inputs)[0]
     bits = F.cross_entropy(logits.flatten(0, 1), lines[:, 1:].flatten()).item() / math.log(2)
     assert scores.value == pytest.approx(-bits, abs=1e-5)
+
+
+@pytest.mark.parametrize("genotype", ["direct", "hypernetwork", "hyper-lstm"])
+def test_symbols_are_heard_from_the_start(text: Path, genotype: str) -> None:
+    """What a symbol adds to a gate is about as large as what normalised numbers would add."""
+    task = assembled(reading(text)).task
+    x, count = task.draw().inputs, task.num_outputs
+    assert x.square().mean().item() == pytest.approx(1)
+    assert x.sum(2).unique().tolist() == [pytest.approx(math.sqrt(count))]
+
+    torch.manual_seed(0)
+    network = RecurrentNetwork([LSTMCell(count, 64)], count, dropout=0.0)
+    phenotype = genophen.compile(network, ["cells.*.weight_*"], genotype)
+    written = phenotype.genotype.express()
+    by_symbol = written["cells.0.weight_ih"] * math.sqrt(count)  # (4 H, V): a column a symbol
+    assert 0.7 < by_symbol.std() < 1.3
 
 
 def test_characters_that_training_never_saw_are_one_symbol(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class NextTokenOptions(genophen.Options):
 
 
 class Batch(NamedTuple):
-    """The next symbols of every line: one-hot inputs (N, T, V), targets (N, T), and whether lines begin."""
+    """The next symbols of every line: inputs (N, T, V), targets (N, T), and whether lines begin."""
 
     inputs: Tensor
     targets: Tensor
@@ -85,7 +85,7 @@ class NextToken(genophen.Task):
         return self._batch(lines, start, stop, begins)
 
     def _batch(self, lines: Tensor, start: int, stop: int, begins: bool) -> Batch:
-        inputs = F.one_hot(lines[:, start:stop], self.num_outputs).float()
+        inputs = genophen.symbol_vectors(lines[:, start:stop], self.num_outputs)
         return Batch(inputs, lines[:, start + 1 : stop + 1], begins)
 
     def loss(self, phenotype: genophen.Phenotype, batch: Batch) -> Tensor:

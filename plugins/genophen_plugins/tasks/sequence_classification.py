@@ -86,7 +86,7 @@ class SequenceClassification(genophen.Task):
 
     def _prepared(self, inputs: Tensor) -> Tensor:
         if inputs.dim() == 2:
-            return F.one_hot(inputs, self._symbols).float()
+            return genophen.symbol_vectors(inputs, self._symbols)
         return (inputs.float() - self._mean) / self._deviation
 
     def loss(self, phenotype: genophen.Phenotype, batch: Batch) -> Tensor:
