@@ -10,13 +10,19 @@ import subprocess
 import sys
 import tomllib
 from contextlib import redirect_stdout
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import click
 import pytest
+from axe import faults, needs_axe
 from conftest import ROOT, SHIPPED
 from helpers import digits_tables
+from PIL import Image
 
 import genophen
 from genophen.cli import cli, main
@@ -56,6 +62,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return out
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, *args: object) -> None: ...
 
 
 class Loaded(HTMLParser):
@@ -106,6 +118,30 @@ def test_the_picture_is_in_the_page_and_follows_its_colours(site: Path) -> None:
         page = (site / name).read_text(encoding="utf-8")
         assert page.count('<svg class="figure"') == 1
         assert "basic kernel</text>" in page
+
+
+@needs_axe
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_fault_in_any_page(site: Path, browser: Any, theme: str) -> None:
+    # By HTTP: 404.html names its styles from the root, and the search runs.
+    handler = partial(QuietHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        found = {page.name: faults(browser, f"{address}/{page.name}", theme) for page in site.glob("*.html")}
+        server.shutdown()
+    assert len(found) >= 19
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
+
+
+@pytest.mark.slow
+def test_the_pictures_can_be_made_again(tmp_path: Path, browser: Any) -> None:
+    script = [sys.executable, str(ROOT / "docs/site/pictures.py"), str(tmp_path)]
+    subprocess.run(script, check=True)
+    pictures = {path.name: Image.open(path) for path in tmp_path.glob("*.png")}
+    assert sorted(pictures) == sorted(path.name for path in (ROOT / "docs/pictures").glob("*.png"))
+    assert pictures["report-light.png"].size == (1280, 1500)
+    assert pictures["report-light.png"].getpixel((5, 5)) != pictures["report-dark.png"].getpixel((5, 5))
 
 
 @pytest.mark.parametrize("block", blocks("python"))

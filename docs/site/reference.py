@@ -37,6 +37,16 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
     return _PICTURE.sub(lambda found: (folder / found[1]).read_text(encoding="utf-8"), html)
 
 
+def on_post_page(output: str, **_: Any) -> str:
+    """mkdocs' event: the finished page, with a name for its theme's search dialogue."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
+def on_post_template(output_content: str, template_name: str, **_: Any) -> str:
+    """mkdocs' event: the same for 404.html, which is no page."""
+    return on_post_page(output_content) if template_name == "404.html" else output_content
+
+
 def commands() -> Iterator[str]:
     """Every command's help, groups before what is in them."""
     yield from _command(click.Context(cli, info_name="genophen", terminal_width=88, **cli.context_settings))

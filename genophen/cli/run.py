@@ -90,6 +90,7 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     trial = lay_out(config, plugins)
     trial.check_network()
     trial.check_optimizer()
+    trial.check_space(out or Path())  # below the working directory where no folder is named
     if excess := trial.phenotype.excess():
         say(excess)
     description = describe(trial)

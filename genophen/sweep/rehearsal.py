@@ -25,6 +25,7 @@ def rehearse(trials: Sequence[Trial], plugins: Plugins) -> list[dict[str, Any]]:
             laid_out = lay_out(of_row[0].config, plugins)
             laid_out.check_network()
             laid_out.check_optimizer()
+            laid_out.check_space(of_row[0].directory)
         except GenophenError as error:
             parts = (error.attempted, error.found, *map(str, getattr(error, "problems", ())))
             found = one_line("; ".join(part for part in parts if part))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -25,6 +24,7 @@ from genophen.storage.records import Count, Record
 from genophen.storage.rundir import RunDirectory, load_state
 from genophen.training.progress import Progress
 from genophen.training.seeds import global_generators, restore_global_generators
+from genophen.training.space import check_space
 
 #: Seconds between two checkpoints where the config says nothing, and the least multiple of a save's own
 #: duration, so that saving takes less than 2% of the time.
@@ -156,21 +156,14 @@ class TrainingState:
     def check_space(self) -> None:
         """Raise a GenophenError where the disk has less room than the run may need."""
         tensors, _ = self._packed()
-        now = sum(tensor.nbytes for tensor in tensors.values())
-        weights = sum(tensor.nbytes for tensor in self.phenotype.state_dict().values())
-        # Before the first step neither the best weights nor (as with Adam's) two moments need be there. Two
-        # checkpoints are kept while the third is written; so it is with the best weights, one and one.
-        one_checkpoint = now + 3 * weights + 8 * self.task.sizes().get("train", 0)
-        needed = 3 * one_checkpoint + 2 * weights + 1000 * self.config.training.rounds + 2**20
-        # What a resumed run has there already makes room for what replaces it.
-        free = shutil.disk_usage(self.run.path).free + self.run.replaceable_bytes()
-        if free < needed:
-            raise GenophenError(
-                f"cannot train in {self.run.path}",
-                found=f"{free / 2**20:,.1f} MiB are free on its disk",
-                allowed=f"about {needed / 2**20:,.1f} MiB, for checkpoints and metrics",
-                next_step="make room, or choose a place on another disk: --out DIR",
-            )
+        check_space(
+            self.run.path,
+            self.phenotype,
+            sum(tensor.nbytes for tensor in tensors.values()),
+            self.config.training.rounds,
+            samples=self.task.sizes().get("train", 0),
+            replaceable=self.run.replaceable_bytes(),
+        )
 
     def _packed(self) -> tuple[dict[str, Tensor], Any]:
         phenotype_state, samples = self.phenotype.state_dict(), self.phenotype.samples

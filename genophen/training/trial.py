@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 
@@ -15,6 +16,7 @@ from genophen.training.building import build, check_gradients, check_output, mak
 from genophen.training.device import choose_device
 from genophen.training.optimizing import context_of, make_optimizer
 from genophen.training.preparing import check_fit, prepare_task
+from genophen.training.space import check_space
 
 
 @dataclass
@@ -49,6 +51,15 @@ class Trial:
                 optimizer.check(context)
             finally:
                 self.searched = optimizer.searched
+
+    def check_space(self, directory: Path) -> None:
+        """Refuse a disk that would be full before the run's end, as far as the network tells.
+
+        Raises:
+            GenophenError: with what is free, and what is needed.
+        """
+        weights = sum(tensor.nbytes for tensor in self.phenotype.state_dict().values())
+        check_space(directory, self.phenotype, weights, self.config.training.rounds)
 
     def check_network(self) -> None:
         """Refuse a device that is not there, and a network that cannot run or be trained.

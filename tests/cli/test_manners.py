@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -301,6 +302,22 @@ def test_what_a_run_refuses_for_its_optimizer_a_dry_run_refuses(
     assert (dry.code, dry.out) == (2, "")
     assert found in dry.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_says_that_the_disk_is_full(command, tmp_path: Path, monkeypatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100_000))
+    config = ROOT / "examples/digits.toml"
+    dry = command("run", config, "--dry-run", "--out", tmp_path / "not" / "there")
+    assert dry.code == 1
+    assert f"cannot train in {tmp_path}/not/there found: 0.1 MiB are free on its disk" in " ".join(
+        dry.err.split()
+    )
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "sweep.toml").write_text(f'name = "one"\nbase = "{config}"\nseeds = [0]\n[rows.A]\n')
+    dry = command("sweep", tmp_path / "sweep.toml", "--dry-run")
+    assert dry.code == 2
+    assert "0.1 MiB are free on its disk" in " ".join(dry.err.split())
 
 
 def test_a_dry_run_of_a_task_refuses_settings_for_labelled_images(command) -> None:

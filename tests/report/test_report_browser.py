@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ import genophen
 from genophen.config.toml import read_toml, write_toml
 from genophen.plugins.loading import load_plugins
 from genophen.report.page import PageOptions, write_report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 #: What the tests ask of the page.
 _STATE = """() => ({
@@ -47,17 +44,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directories = [folder / "direct", folder / "hypernetwork", damaged]
     write_report(directories, target, load_plugins(), PageOptions(), lambda note: None)
     return target
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (390, "dark")])
