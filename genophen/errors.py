@@ -157,6 +157,14 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """So many seconds in words, to two places: `45 s`, `3 min`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
 def listed(names: Iterable[str]) -> str:
     """The names in order, comma-separated; `(none)` for an empty list."""
     return ", ".join(sorted(names)) or "(none)"

@@ -25,6 +25,7 @@ from genophen.cli.common import (
 if TYPE_CHECKING:
     from genophen.config.config import Config
     from genophen.plugins.registry import Plugins
+    from genophen.training.pace import Pace
 
 
 @click.command(no_args_is_help=True)
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
     "--report", "with_report", is_flag=True, help="Write report.html into the run directory afterwards."
 )
 @click.option("--dry-run", is_flag=True, help="Check all but the data, print the resolved config.")
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="A dry run that reads the data, too, and takes some steps: seconds a round.",
+)
 @reporter_options
 @json_option
 @plugin_options
@@ -45,6 +51,7 @@ def run(
     out: Path | None,
     with_report: bool,
     dry_run: bool,
+    estimate: bool,
     quiet: bool,
     reporter_names: tuple[str, ...],
     as_json: bool,
@@ -60,8 +67,8 @@ def run(
     """
     resolved, plugins = resolve(config, assignments, shorthands, plugin_files)
     chosen = reporters(plugins, reporter_names, quiet)
-    if dry_run:
-        _dry_run(resolved, plugins, out, as_json)
+    if dry_run or estimate:
+        _dry_run(resolved, plugins, out, as_json, estimate)
         return 0
     from genophen.training.start import run_config
 
@@ -80,7 +87,7 @@ def _write_report(directory: Path, plugins: Plugins) -> Path:
     return target
 
 
-def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) -> None:
+def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool, estimate: bool) -> None:
     from genophen.cli.params import describe, print_description
     from genophen.storage.rundir import check_free
     from genophen.training.trial import lay_out
@@ -94,10 +101,20 @@ def _dry_run(config: Config, plugins: Plugins, out: Path | None, as_json: bool) 
     if excess := trial.phenotype.excess():
         say(excess)
     description = describe(trial)
+    pace = _measured(config, plugins) if estimate else None
     if as_json:
-        print_json({"config": config.to_toml(), **description})
+        print_json(
+            {"config": config.to_toml(), **description, **({"seconds": pace.seconds()} if pace else {})}
+        )
         return
     show(config.to_toml())
     print_description(description)
-    unread = "" if trial.data_was_read else "; the data was not read"
-    show(f"\nNothing was trained or written{unread}.")
+    unread = "" if pace or trial.data_was_read else "; the data was not read"
+    show(f"\nNothing was trained or written{unread}." if not pace else f"\n{pace}. Nothing of it was kept.")
+
+
+def _measured(config: Config, plugins: Plugins) -> Pace:
+    from genophen.training.pace import measure_pace
+
+    say("taking a few steps, to tell how long a round is")
+    return measure_pace(config, plugins, say)

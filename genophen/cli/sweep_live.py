@@ -94,7 +94,7 @@ def _table(watch: Watch) -> Group:
     from rich.table import Table
     from rich.text import Text
 
-    from genophen.sweep.going import duration
+    from genophen.errors import duration
 
     standing = watch.look()
     table = Table(box=None, pad_edge=False, header_style="")

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from genophen.errors import DamagedError
+from genophen.errors import DamagedError, duration
 from genophen.storage.reading import read_rows
 from genophen.storage.records import MetricsRow, TimingsRow
 from genophen.storage.rundir import RunDirectory
@@ -108,11 +108,3 @@ def _running(trial: Trial) -> Running:
     return Running(
         trial.directory.name, done, rounds, trial.measure.shown(max(scores)) if scores else "", left
     )
-
-
-def duration(seconds: float) -> str:
-    """So many seconds in words, to two places: `45 s`, `3 min`, `2 h 05 min`."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"

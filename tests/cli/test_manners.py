@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -302,6 +303,29 @@ def test_what_a_run_refuses_for_its_optimizer_a_dry_run_refuses(
     assert (dry.code, dry.out) == (2, "")
     assert found in dry.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_an_estimate_takes_steps_and_keeps_nothing(command, tmp_path: Path) -> None:
+    given = ("run", ROOT / "examples/digits.toml", "--estimate", "--set", "training.rounds=7")
+    told = command(*given)
+    assert told.code == 0
+    (line,) = (line for line in told.out.splitlines() if line.startswith("About"))
+    assert re.fullmatch(
+        r"About [\d.]+ s a round \(12 steps of [\d.]+ s, [\d.]+ s of validation\), \d+ s for 7 rounds. "
+        r"Nothing of it was kept.",
+        line,
+    )
+    seconds = json.loads(command(*given, "--json").out)["seconds"]
+    assert seconds["round"] == pytest.approx(12 * seconds["step"] + seconds["validation"])
+    assert seconds["run"] == pytest.approx(7 * seconds["round"])
+    assert not list(tmp_path.glob("runs*"))
+
+
+def test_an_estimate_says_that_the_data_is_not_there(command, tmp_path: Path) -> None:
+    folder = ("--dataset", "image-folder", "--set", 'dataset.image-folder.path="absent"')
+    told = command("run", ROOT / "examples/digits.toml", "--estimate", "--data-dir", tmp_path, *folder)
+    assert told.code == 4
+    assert "absent" in told.err
 
 
 def test_a_dry_run_says_that_the_disk_is_full(command, tmp_path: Path, monkeypatch) -> None:

@@ -16,10 +16,10 @@ from helpers import digits_tables
 
 from genophen.cli import sweep_live
 from genophen.config.toml import write_toml
-from genophen.errors import ConfigError
+from genophen.errors import ConfigError, duration
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import read_sweep
-from genophen.sweep.going import Watch, duration
+from genophen.sweep.going import Watch
 from genophen.sweep.sweep import plan, run_trial
 
 
