@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from genophen.contracts.reporter import Reporter, RunInfo
     from genophen.contracts.sequences import SequenceData, Sequences, Text, symbol_vectors
     from genophen.contracts.task import Scores, Task, TaskContext
-    from genophen.control.controllers import run_networks
+    from genophen.control.batch import Controllers
+    from genophen.control.controllers import as_controllers, run_networks
     from genophen.control.episodes import Episodes
     from genophen.control.episodic import EpisodeOptions, EpisodicTask, SimulatedTask
-    from genophen.control.world import Arithmetic, Values, World, added, product
+    from genophen.control.world import ARRAYS, Arithmetic, Values, World, added, product
     from genophen.data.batches import TrainBatches
     from genophen.errors import (
         ConfigError,
@@ -52,11 +53,13 @@ if TYPE_CHECKING:
     from genophen.training.trained import load_weights
 
 _MODULE_OF = {
+    "ARRAYS": "control.world",
     "Architecture": "contracts.architecture",
     "Arithmetic": "control.world",
     "CellSteps": "contracts.dynamic",
     "ConfigError": "errors",
     "Context": "contracts.optimizer",
+    "Controllers": "control.batch",
     "ConvBiases": "phenotype.expressing",
     "DamagedError": "errors",
     "Data": "contracts.dataset",
@@ -106,6 +109,7 @@ _MODULE_OF = {
     "World": "control.world",
     "Written": "contracts.dynamic",
     "added": "control.world",
+    "as_controllers": "control.controllers",
     "compile": "api",
     "compile_phenotype": "phenotype.compiling",
     "detached": "phenotype.through_time",
@@ -128,11 +132,13 @@ _MODULE_OF = {
 }
 
 __all__ = [
+    "ARRAYS",
     "Architecture",
     "Arithmetic",
     "CellSteps",
     "ConfigError",
     "Context",
+    "Controllers",
     "ConvBiases",
     "DamagedError",
     "Data",
@@ -183,6 +189,7 @@ __all__ = [
     "Written",
     "__version__",
     "added",
+    "as_controllers",
     "compile",
     "compile_phenotype",
     "detached",

@@ -84,6 +84,8 @@ class PluginError(GenophenError):
     """A plugin that is absent, cannot be loaded or breaks its contract."""
 
     exit_code = 5
+    #: Whether these are the words of whoever raised it, not those for an exception that nobody foresaw.
+    foreseen = True
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genophen.contracts.measure import Measure
 from genophen.contracts.options import Options as AnyOptions
@@ -99,6 +99,10 @@ class Task(ABC):
     symbols: tuple[str, ...] = ()
     #: Set by `setup`: batches between two validations, for optimizers that take one a step.
     steps_per_round: int
+    #: Set by `setup`, where networks are measured with numbers that the training gathers, such as statistics
+    #: of what they see: a module that has them as buffers. It is kept with the weights, those of the best
+    #: round among them.
+    statistics: nn.Module | None = None
 
     def __new__(cls, *arguments: object, **named: object) -> Task:
         if cls is Task:
@@ -154,6 +158,13 @@ class Task(ABC):
             found="it has no fitness",
             next_step="write fitness(self, networks, batch), or train by gradients: --optimizer adam",
         )
+
+    def take_notes(self) -> Any:
+        """What `fitness` noted in another process; nothing of it is left there. None: it notes nothing."""
+        return None
+
+    def add_notes(self, notes: Any) -> None:  # noqa: B027
+        """Note what `take_notes` gave in another process, in the order of the candidates."""
 
     def solved(self, alone: Callable[[int], Any], fitness: Tensor) -> int | None:
         """Which candidate passes the task's own test of success; None: none does, or it has no such test.

@@ -79,6 +79,16 @@ def run_networks(world: World, networks: Networks, starts: Tensor, horizon: int)
     return episodes
 
 
+def as_controllers(networks: Networks) -> Controllers:
+    """Networks as controllers that take and give arrays, for worlds of one's own (see `EpisodicTask.run`).
+
+    Call them within `networks.samples.paused()`, and count with `networks.samples.count_episodes`.
+    """
+    weights = {name: stack.double().cpu() for name, stack in networks.weights().items()}
+    none = torch.zeros(0, dtype=torch.float64)
+    return _together(networks, numeric(networks.network), weights, none)
+
+
 def _together(
     networks: Networks, make: MakeController | None, weights: dict[str, Tensor], starts: Tensor
 ) -> Controllers:

@@ -8,6 +8,8 @@ from typing import TypeVar
 T = TypeVar("T")
 
 GENOTYPE, NETWORK = "genotype.", "network."
+#: Of the task's own numbers, which the phenotype is kept with.
+STATISTICS = "statistics."
 
 
 def of_genotype(names: Iterable[str]) -> list[str]:

@@ -123,11 +123,13 @@ class Plugins:
         except BaseException as error:  # SystemExit, GeneratorExit and classes of the plugin's own among them
             if lacks_memory(error):
                 raise no_memory(error) from error
-            raise PluginError(
+            unforeseen = PluginError(
                 f"cannot use the {kind} {name}",
                 found=f"its plugin {self.get(kind, name).source} raised {cause(error)}",
                 next_step="--debug shows where; `genophen plugins show` lists its settings",
-            ) from error
+            )
+            unforeseen.foreseen = False
+            raise unforeseen from error
 
     def options(self, kind: str, name: str) -> type[Options]:
         cls = self.get(kind, name).cls

@@ -11,6 +11,7 @@ from genophen.contracts.architecture import Architecture
 from genophen.contracts.options import shown
 from genophen.contracts.playback import Playback
 from genophen.contracts.task import Scores, SplitName, Task
+from genophen.phenotype.gene_names import STATISTICS
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.training.building import build, choose_memory_format, make_architecture
@@ -70,6 +71,8 @@ def assemble(config: Config, plugins: Plugins, notify: Notify) -> Experiment:
     architecture = make_architecture(config, plugins)
     task, generator = prepare_task(config, plugins, architecture, device, notify)
     phenotype = build(config, plugins, architecture).to(device)
+    if task.statistics is not None:
+        phenotype.add_module(STATISTICS.rstrip("."), task.statistics.to(device))
     task.use_memory_format(choose_memory_format(config, architecture, phenotype, task.example(2)))
     if config.training.precision != "float32":
         phenotype.training_precision = getattr(torch, config.training.precision)

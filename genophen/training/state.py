@@ -141,8 +141,8 @@ class TrainingState:
         self._source = None
 
     def unusable(self, error: PluginError) -> GenophenError:
-        """An optimizer's error, or a DamagedError where its state from a checkpoint may be to blame."""
-        return error if self._source is None else self._refused(error.found)
+        """A plugin's error, or a DamagedError where its state from a checkpoint may be to blame."""
+        return error if self._source is None or error.foreseen else self._refused(error.found)
 
     def _refused(self, found: str) -> DamagedError:
         return DamagedError(

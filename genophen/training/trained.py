@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from torch import Tensor
+
 from genophen.config.config import Config
 from genophen.contracts.architecture import Architecture
 from genophen.contracts.growing import GrowingGenotype
 from genophen.errors import ConfigError
-from genophen.phenotype.gene_names import GENOTYPE
+from genophen.phenotype.gene_names import GENOTYPE, STATISTICS
 from genophen.phenotype.phenotype import Phenotype
 from genophen.plugins.registry import Plugins
 from genophen.storage.reading import UnreadableError, read_environment
@@ -28,8 +30,13 @@ def best_phenotype(
     """
     tensors, values = run.load_best()
     architecture, phenotype = build_phenotype(config, plugins, _shapes(run))
-    load_state(phenotype, tensors, run.best)
+    load_state(phenotype, _without_statistics(tensors), run.best)
     return architecture, phenotype.eval(), values["round"]
+
+
+def _without_statistics(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A phenotype's own numbers alone."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(STATISTICS)}
 
 
 def _shapes(run: RunDirectory) -> tuple[tuple[int, ...], int] | None:
@@ -82,6 +89,8 @@ def load_weights(phenotype: Phenotype, directory: Path, without: Collection[str]
         phenotype.genotype.restore_structure(tensors, GENOTYPE)
     own = phenotype.state_dict()
     tensors |= {name: own[name] for name in without}
+    kept = {name: tensors.get(name, tensor) for name, tensor in own.items() if name.startswith(STATISTICS)}
+    tensors = _without_statistics(tensors) | kept
     present = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in own.items()}
     different = sorted(

@@ -99,7 +99,7 @@ def test_the_shipped_plugins_are_found_through_entry_points() -> None:
         "unknown-delay",
     ]  # fmt: skip
     assert plugins.names("task") == [
-        "cart-pole", "classification", "double-pole", "next-token", "sequence-classification",
+        "cart-pole", "classification", "double-pole", "gymnasium", "next-token", "sequence-classification",
     ]  # fmt: skip
     assert plugins.names("reporter") == ["console", "mlflow", "tensorboard"]
     source = plugins.get("genotype", "direct").source

@@ -27,7 +27,7 @@ class Workers:
     ) -> None:
         self._ray = start_ray(options.ray_address, "set num_workers = 0")
         _send_by_value(self._ray, [*phenotype.modules(), fitness.task])
-        self._samples = phenotype.samples
+        self._samples, self._task = phenotype.samples, fitness.task
         threads = max(1, (os.cpu_count() or 1) // options.num_workers)
         actor = self._ray.remote(
             num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy="SPREAD"
@@ -45,9 +45,10 @@ class Workers:
             found = self._ray.get(pending)
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
-        for _, samples in found:
+        for _, samples, notes in found:
             self._samples.add(samples)
-        return torch.cat([fitness for fitness, _ in found]).to(candidates.device)
+            self._task.add_notes(notes)
+        return torch.cat([fitness for fitness, *_ in found]).to(candidates.device)
 
     def process_ids(self) -> list[int]:
         """The actors' process numbers."""
@@ -65,8 +66,9 @@ class _Worker:
         self._phenotype.samples.take()  # they are counted where they come from
         self._population = make_population(self._phenotype, genes, options)
 
-    def evaluate(self, candidates: Tensor, batch: Any) -> tuple[Tensor, genophen.SampleCounter]:
-        return self._fitness(self._population, candidates, batch), self._phenotype.samples.take()
+    def evaluate(self, candidates: Tensor, batch: Any) -> tuple[Tensor, genophen.SampleCounter, Any]:
+        fitness = self._fitness(self._population, candidates, batch)
+        return fitness, self._phenotype.samples.take(), self._fitness.task.take_notes()
 
     def process_id(self) -> int:
         return os.getpid()
