@@ -506,6 +506,8 @@ ONE_SIDED = {
     "mnist_neat": {"neat", "adam"},
     "mnist_search": {"cma-es"},
     "shakespeare": {"adam"},
+    "associative_retrieval": {"adam"},
+    "sequential_mnist": {"adam"},
     "double_pole": {"cma-es", "random-search"},
 }
 
