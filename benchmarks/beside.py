@@ -3,11 +3,17 @@
 Each checkout runs in a process of its own, by its own `.venv` and its own benchmarks, and takes turns with
 the other; ratios are of this checkout's processor time, one thread, to the other's. Where a process's memory
 comes to lie changes its times by some percent: so turns are shared out among several pairs of processes.
+
+`--instructions` counts by valgrind instead, which takes minutes a case: it sees no cache and no wait, but the
+same count comes out each time, whatever else the machine does. Batches and populations are smaller then, so
+that what genophen adds to a network's own work, which does not grow with them, shows more.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +24,13 @@ from benchmarks.timing import against
 #: What a process does: names of cases come in, one a line, and seconds of processor time go out.
 WORKER = """
 import sys, time, torch
+share = int(sys.argv[1])
 from benchmarks import networks, population, training_step
 torch.set_num_threads(1)
 
 def step(name):
     batch, embedding_dim, _ = training_step.CASES[name]
+    batch //= share
     architecture = networks.make_architecture(name)
     images = torch.randn(batch, *architecture.input_shape).to(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,))
@@ -30,7 +38,9 @@ def step(name):
 
 def case(name):
     kind, _, rest = name.partition(":")
-    return step(rest) if kind == "step" else population.contestants(rest, 64, 1000)["genophen"]
+    if kind == "step":
+        return step(rest)
+    return population.contestants(rest, 64 // share, 1000 // share)["genophen"]
 
 calls = {}
 for line in sys.stdin:
@@ -43,19 +53,24 @@ for line in sys.stdin:
     calls[name]()
     print(time.process_time() - started, flush=True)
 """
+ROOT = Path(__file__).parents[1]
 CASES = ["step:vgg-block3", "step:vgg-block2", "step:vgg-block1", "step:mnist-cnn"]
 CASES += ["population:embeddings", "population:genotype"]
 
 
 #: Pairs of processes, one after the other.
 PROCESSES = 6
+#: Where instructions are counted: how often a case is computed, in two processes; the difference counts.
+FEW, MORE = 2, 5
+SMALLER = 16
+COUNTED = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
 
 
 class Checkout:
     """A process that computes cases in a checkout."""
 
     def __init__(self, folder: Path, python: str) -> None:
-        command = [python, "-c", WORKER]
+        command = [python, "-c", WORKER, "1"]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe, text=True)
 
@@ -81,11 +96,25 @@ def main() -> None:
         "cases", nargs="*", default=CASES, metavar="CASE", help=f"of {', '.join(CASES)} (all)"
     )
     parser.add_argument("--pairs", type=int, default=40, help="turns of each case (40)")
+    parser.add_argument("--instructions", action="store_true", help="count instructions, by valgrind")
     given = parser.parse_intermixed_args()
+    python = str((given.checkout / ".venv/bin/python").absolute())
+    if given.instructions:
+        for case in given.cases:
+            theirs, ours = (
+                instructions(given.checkout, python, case),
+                instructions(ROOT, sys.executable, case),
+            )
+            print(
+                f"{case}: {theirs:,.0f} instructions in the other checkout, {ours:,.0f} in this, "
+                f"{ours / theirs:.4f} times as many",
+                flush=True,
+            )
+        return
     seconds: dict[str, list[tuple[float, float]]] = {case: [] for case in given.cases}
     for _ in range(PROCESSES):
-        other = Checkout(given.checkout, str((given.checkout / ".venv/bin/python").absolute()))
-        with other, Checkout(Path(__file__).parents[1], sys.executable) as own:
+        other = Checkout(given.checkout, python)
+        with other, Checkout(ROOT, sys.executable) as own:
             for case in seconds:
                 turns = [_pair(own, other, case, turn) for turn in range(3 + -(-given.pairs // PROCESSES))]
                 seconds[case] += turns[3:]
@@ -93,6 +122,24 @@ def main() -> None:
         ours, theirs = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
         rows = [against("other checkout", theirs, theirs), against("this checkout", ours, theirs)]
         print(Table(case, rows).text(), flush=True)
+
+
+def instructions(folder: Path, python: str, case: str) -> float:
+    """Instructions that computing a case once takes in a checkout."""
+    counts = []
+    for times in (FEW, MORE):
+        done = subprocess.run(
+            [*COUNTED, python, "-c", WORKER, str(SMALLER)],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"},
+            input=f"{case}\n" * times,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (found,) = re.findall(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        counts.append(int(found.replace(",", "")))
+    return (counts[1] - counts[0]) / (MORE - FEW)
 
 
 def _pair(own: Checkout, other: Checkout, case: str, turn: int) -> tuple[float, float]:

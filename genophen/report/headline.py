@@ -39,5 +39,6 @@ def _data(runs: Sequence[ReportRun], name: str) -> str:
 def _few(values: Iterable[str]) -> list[str]:
     """The different ones in one line, the last of many counted alone; none where there are none."""
     different = list(dict.fromkeys(values))
-    more = f" and {len(different) - _MOST} more" if len(different) > _MOST else ""
-    return [", ".join(different[:_MOST]) + more] if different else []
+    if len(different) > _MOST + 1:  # one more takes no more room than to say so
+        return [", ".join(different[:_MOST]) + f" and {len(different) - _MOST} more"]
+    return [", ".join(different)] if different else []

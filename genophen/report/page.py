@@ -40,8 +40,7 @@ from genophen.training.generating import recorded_symbols
 from genophen.training.preparing import Notify
 
 #: Kernels that are drawn beside each other: the best run of so many genotypes.
-_MAX_KERNELS = 4
-
+MAX_KERNELS = 8
 
 #: A run, and the group that it is in.
 RunInGroup = tuple[ReportGroup, ReportRun]
@@ -260,13 +259,16 @@ def _best_of_each_genotype(runs: Sequence[RunInGroup], best: Best) -> dict[str, 
 
 def _kernels(members: Mapping[str, RunInGroup], plugins: Plugins) -> Part:
     """The kernels of each genotype, those learned directly first."""
-    shown = sorted(members.items(), key=lambda item: not item[1][0].is_direct)[:_MAX_KERNELS]
+    shown = sorted(members.items(), key=lambda item: not item[1][0].is_direct)[:MAX_KERNELS]
     networks = [read_trained(run.directory, plugins) for _, (_, run) in shown]
-    titles = [
-        f"{genotype}: {group.name}, {network.phenotype.parameter_counts().kernel:,} kernel parameters"
-        for (genotype, (group, _)), network in zip(shown, networks, strict=True)
+    names = [
+        genotype if genotype == group.name else f"{genotype}: {group.name}" for genotype, (group, _) in shown
     ]
-    figure = draw_kernels_figure(titles, networks)
+    titles = [
+        f"{name}, {network.phenotype.parameter_counts().kernel:,} kernel parameters"
+        for name, network in zip(names, networks, strict=True)
+    ]
+    figure = draw_kernels_figure(titles, networks, len(members) - len(shown))
     return Part(figure) if figure else Part(missing="the networks have no expressed convolution in common")
 
 

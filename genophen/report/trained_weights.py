@@ -74,9 +74,13 @@ class KernelsFigure:
     name: str
     limit: float
     pictures: list[KernelPicture]
+    #: Genotypes that there was no room for.
+    left_out: int
 
 
-def draw_kernels_figure(titles: Sequence[str], networks: Sequence[Trained]) -> KernelsFigure | None:
+def draw_kernels_figure(
+    titles: Sequence[str], networks: Sequence[Trained], left_out: int
+) -> KernelsFigure | None:
     """The kernel that all networks have, side by side; None where there is none."""
     name = common_kernel(networks) if networks else None
     if name is None:
@@ -92,7 +96,7 @@ def draw_kernels_figure(titles: Sequence[str], networks: Sequence[Trained]) -> K
         )
         note = f"standard deviation {float(weight.std()):.3g}"
         pictures.append(KernelPicture(title, diverging_png(tile(weight), limit), description, note))
-    return KernelsFigure(name, limit, pictures)
+    return KernelsFigure(name, limit, pictures, left_out)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,24 @@ def test_without_the_data_the_rest_is_shown(made: Path) -> None:
     assert "Learning curves" in page
 
 
+def test_kernels_of_every_genotype_are_shown_or_said_to_be_left_out(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [made]
+    for name in ("low-rank", "dct"):
+        genophen.run(digits_tables(), overrides=[f"genotype.name={name}"], out=tmp_path / name)
+        folders.append(tmp_path / name)
+    page = Tags(report(*folders))
+    assert len([image for image in page.of("img") if image.get("class") == "kernel"]) == 3
+    assert "the best run of each genotype, on one colour scale" in page.text
+    assert "low-rank: low-rank" not in page.text
+    assert "Genotypehypernetwork, low-rank, dct" in "".join(page.text.split("\n"))
+    monkeypatch.setattr("genophen.report.page.MAX_KERNELS", 1)
+    page = Tags(report(*folders))
+    assert len([image for image in page.of("img") if image.get("class") == "kernel"]) == 1
+    assert "the best run of each genotype, but for 2 that did less well, on one colour scale" in page.text
+
+
 def test_mistakes_are_those_of_the_result(made: Path) -> None:
     run = read_collection([made], load_plugins()).runs[0]
     mistakes = read_mistakes(run, load_plugins(), EvaluationPlace())
