@@ -11,7 +11,7 @@ from typing import Any
 
 import page
 
-from genophen.compare.statistics import paired_t_test
+from genophen.compare.statistics import paired_t_test, t_interval
 
 Line = dict[str, Any]
 #: Training images of CIFAR-10, less those for validation.
@@ -25,6 +25,8 @@ def claims() -> Iterator[str]:
     yield from _evolution()
     yield from _without_gradient()
     yield from _digits()
+    yield from _shakespeare()
+    yield from _sequences()
 
 
 def accuracies(name: str) -> dict[str, float]:
@@ -183,6 +185,44 @@ def _digits() -> Iterator[str]:
     yield (
         "On one thread the five differences happen to lie close together (standard deviation "
         f"{spreads[0]:.2f} points), on two they do not ({spreads[1]:.2f})."
+    )
+
+
+def _shakespeare() -> Iterator[str]:
+    lines = {line["model"]: line for line in page.read("shakespeare")}
+    counts = [line["total_parameters"] for model, line in lines.items() if "static" not in model]
+    lstm = lines["LSTM"]["total_parameters"]
+    assert max(abs(count - lstm) for count in counts) <= 0.02 * lstm
+
+    def behind(model: str, other: str) -> str:
+        values = page.differences(lines[model], lines[other], page.BITS)
+        assert min(values) > 0
+        low, high = t_interval(values) or (math.nan, math.nan)
+        interval = f"95% over {len(values)} seeds: {low:.3f} to {high:.3f}"
+        return f"{fmean(values):.3f} ({interval if len(values) > 1 else 'one seed, no claim'})"
+
+    yield f"The HyperLSTM is behind the LSTM by {behind('HyperLSTM', 'LSTM')} bits per character"
+    yield f"at its better learning rate by {behind('HyperLSTM at 0.01', 'LSTM')}"
+    yield f"with layer normalisation by {behind('LN HyperLSTM', 'LN LSTM')}"
+    yield f"the static hypernetwork by {behind('static hypernetwork', 'LSTM')}"
+    yield f"fast weights by {behind('fast weights', 'LSTM')}"
+    yield f"Without layer normalisation an LSTM is behind one with it by {behind('LSTM', 'LN LSTM')}"
+    yield f"a HyperLSTM by {behind('HyperLSTM at 0.01', 'LN HyperLSTM')}"
+
+
+def _sequences() -> Iterator[str]:
+    lines = {line["model"]: line for line in page.read("unknown_delay")}
+    settings = lines["by Adam"]["trials"][0]["settings"]
+    budget = settings["training.max_sample_evaluations"]
+    assert all(trial["sample_evaluations"] == budget for line in lines.values() for trial in line["trials"])
+    exact = {
+        model: sum(trial["test_accuracy"] == 1 for trial in line["trials"]) for model, line in lines.items()
+    }
+    count = {model: len(line["trials"]) for model, line in lines.items()}
+    adam, evolved = "by Adam", "evolved, CMA-ES"
+    yield (
+        f"With {budget:,} sample evaluations each, {exact[adam]} of {count[adam]} seeds by Adam and "
+        f"{exact[evolved]} of {count[evolved]} evolved ones are exact on delays of up to twice the longest"
     )
 
 

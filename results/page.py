@@ -23,6 +23,8 @@ PAGE = HERE / "README.md"
 POPULATION = HERE.parent / "benchmarks" / "results" / "population.json"
 ENCODINGS = HERE.parent / "examples" / "comparisons" / "encodings_mnist.toml"
 Line = dict[str, Any]
+#: The score of texts, as the trials of row files have it.
+BITS = "test_bits_per_character"
 
 #: Heading and the last part of the setting's key, of the settings table.
 SETTINGS = {
@@ -199,13 +201,22 @@ def _gain(line: Line, baseline: Line | None) -> str:
     """By how many points a row is above another with the same seeds, with a 95% interval, and p."""
     if baseline is None:
         return "not run"
-    before = {trial["seed"]: trial["test_accuracy"] for trial in baseline["trials"]}
-    pairs = [(before[t["seed"]], t["test_accuracy"]) for t in line["trials"] if t["seed"] in before]
-    gains = [100 * (after - first) for first, after in pairs]
-    if len(gains) < 2:
-        return f"{fmean(gains):+.2f} (n = 1)" if gains else "not run"
-    low, high = t_interval(gains) or (math.nan, math.nan)
-    return f"{fmean(gains):+.2f} ({low:+.2f} to {high:+.2f}), p = {paired_t_test(gains):.2g}"
+    gains = [100 * gain for gain in differences(line, baseline, "test_accuracy")]
+    return _mean_difference(gains, 2)
+
+
+def differences(line: Line, baseline: Line, key: str) -> list[float]:
+    """By how much each seed that two rows have in common is above the other's."""
+    before = {trial["seed"]: trial[key] for trial in baseline["trials"]}
+    return [trial[key] - before[trial["seed"]] for trial in line["trials"] if trial["seed"] in before]
+
+
+def _mean_difference(values: Sequence[float], digits: int) -> str:
+    if len(values) < 2:
+        return f"{fmean(values):+.{digits}f} (n = 1)" if values else "not run"
+    low, high = t_interval(values) or (math.nan, math.nan)
+    mean, low, high = (f"{value:+.{digits}f}" for value in (fmean(values), low, high))
+    return f"{mean} ({low} to {high}), p = {paired_t_test(values):.2g}"
 
 
 def digits_table() -> str:
@@ -266,6 +277,33 @@ def double_pole_table() -> str:
     return as_table(read("double_pole"))
 
 
+def shakespeare_table() -> str:
+    """Bits per character of each network, and the difference to the LSTM with the same seeds."""
+    lines = {line["model"]: line for line in read("shakespeare")}
+    rows = []
+    for model, line in lines.items():
+        bits = [trial[BITS] for trial in line["trials"]]
+        spread = f" ± {stdev(bits):.3f}" if len(bits) > 1 else ""
+        beside = "" if model == "LSTM" else _mean_difference(differences(line, lines["LSTM"], BITS), 3)
+        test = f"{fmean(bits):.3f}{spread} (n = {len(bits)})"
+        rows.append([model, f"{line['total_parameters']:,}", test, beside])
+    return _table(["network", "total parameters", "bits per character", "above the LSTM"], rows)
+
+
+def sequences_table() -> str:
+    """Tasks of generated sequences: each seed's test accuracy, and what a run cost."""
+    rows = []
+    for name in ("unknown_delay", "associative_retrieval"):
+        for line in read(name):
+            found = ", ".join(f"{trial['test_accuracy']:.2%}" for trial in line["trials"])
+            evaluations = fmean(trial["sample_evaluations"] for trial in line["trials"])
+            backward = fmean(trial["backward_samples"] for trial in line["trials"])
+            counts = [f"{count:,.0f}" for count in (line["total_parameters"], evaluations, backward)]
+            rows.append([name, line["model"], *counts, found])
+    head = ["file", "row", "parameters", "sample evaluations", "backward passes among them", "test accuracy"]
+    return _table(head, rows)
+
+
 WRITERS: dict[str, Callable[[], str]] = {
     "double-pole": double_pole_table,
     "settings": settings_table,
@@ -278,6 +316,8 @@ WRITERS: dict[str, Callable[[], str]] = {
     "digits": digits_table,
     "encodings": encodings_table,
     "population": population_table,
+    "sequences": sequences_table,
+    "shakespeare": shakespeare_table,
 }
 
 
