@@ -21,11 +21,17 @@ class Walk(gymnasium.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
 
     def __init__(
-        self, fault: str = "", switch: str = "", discrete: bool = False, render_mode: str | None = None
+        self,
+        fault: str = "",
+        switch: str = "",
+        pause: float = 0.0,
+        discrete: bool = False,
+        render_mode: str | None = None,
     ) -> None:
+        """`pause`: seconds that a step takes."""
         self.observation_space = Box(-np.inf, np.inf, (2,), np.float64)
         self.action_space = Discrete(3, start=-1) if discrete else Box(-0.5, 1.0, (1,), np.float32)
-        self.fault, self.switch, self.render_mode = fault, switch, render_mode
+        self.fault, self.switch, self.pause, self.render_mode = fault, switch, pause, render_mode
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -34,6 +40,7 @@ class Walk(gymnasium.Env):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self.steps += 1
+        time.sleep(self.pause)
         self.place += 0.5 * float(np.asarray(action).item()) + float(self.np_random.normal(0, 0.05))
         found = self.seen(), -abs(self.place), abs(self.place) > 2, False, {}
         if self.steps == 3 and self.fault and (not self.switch or Path(self.switch).exists()):
