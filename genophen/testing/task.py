@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genophen.config.settings import TrainingSettings
 from genophen.contracts.options import Options
 from genophen.contracts.task import SPLITS, Scores, Task, check_task
+from genophen.control.episodic import SimulatedTask
 from genophen.errors import ConfigError
 from genophen.phenotype.compiling import compile_phenotype
 from genophen.phenotype.phenotype import Phenotype
@@ -18,6 +19,7 @@ from genophen.population.population import Population
 from genophen.testing.copy_genotype import CopyGenotype
 from genophen.testing.findings import Findings, check_call, check_class, default_options, require
 from genophen.testing.small_data import small_context, small_text
+from genophen.testing.world import examine_world
 
 _CANDIDATES = 3
 
@@ -40,6 +42,8 @@ def examine_task(findings: Findings, cls: type[Task], options: Options | None = 
         other.draw()  # so that its generator is where the first one's is
         other.load_state_dict(state)
         _require_equal(task.draw(), other.draw(), "let state_dict() hold all that the next draws depend on")
+    if isinstance(task, SimulatedTask):
+        examine_world(findings, task)
     phenotype = _dense(task)
     if task.differentiable:
         with findings.check("loss() gives one number, whose gradient reaches the network"):
