@@ -38,7 +38,7 @@ def examine_world(findings: Findings, task: SimulatedTask) -> None:
                 raise
             raise AssertionError(
                 "`if`, `and`, `or`, `not`, min() or max() on a value, which is an array of many: "
-                "ops.where(condition, a, b) takes the place of `if`, & that of `and`, ops.clip that of min and max"
+                "ops.where(condition, a, b) takes the place of `if`, & that of `and`, ops.clip that of max"
             ) from error
         for place, row in enumerate(starts.tolist()):
             alone = _step(task, tuple(row), (0.5,) * task.num_actions, NUMBERS)
