@@ -27,6 +27,7 @@ def claims() -> Iterator[str]:
     yield from _digits()
     yield from _shakespeare()
     yield from _sequences()
+    yield from _classic_control()
 
 
 def accuracies(name: str) -> dict[str, float]:
@@ -224,6 +225,21 @@ def _sequences() -> Iterator[str]:
         f"With {budget:,} sample evaluations each, {exact[adam]} of {count[adam]} seeds by Adam and "
         f"{exact[evolved]} of {count[evolved]} evolved ones are exact on delays of up to twice the longest"
     )
+
+
+def _classic_control() -> Iterator[str]:
+    """How many test means are at the task's mark, and which are not."""
+    for name, score in (("classic_control", "test_score"), ("classic_control_evotorch", "test_return")):
+        marks = {"CartPole-v1": 500.0, "Acrobot-v1": -90.0}
+        found = [
+            (marks[line["model"].split(",")[0]], trial[score])
+            for line in page.read(name)
+            for trial in line["trials"]
+        ]
+        below = [value for mark, value in found if value < mark]
+        others = " and ".join(f"{value:.1f}" for value in sorted(below))
+        at = len(found) - len(below)
+        yield f"{at} of the {len(found)} test means are at the mark or above; below are {others}"
 
 
 def _trial(name: str, model: str) -> Line:

@@ -4,7 +4,7 @@
 
 A seed's search ends with the first generation whose best candidate has the mark as its mean return, in
 training and in 100 trials, or after as many episodes as genophen's runs may take. Trials and test are those
-of genophen's task: the same seeds. One JSON line a seed, added to results/classic_control_evotorch.jsonl.
+of genophen's task: the same seeds. Each is added to results/classic_control_evotorch.json.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def run(name: str, seed: int) -> dict[str, object]:
     inputs, outputs = env.observation_space.shape[0], int(env.action_space.n)
     network = nn.Sequential(nn.Linear(inputs, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, outputs))
     started = time.monotonic()
-    problem = GymNE(name, network, num_episodes=episodes, seed=seed)
+    torch.manual_seed(seed)  # what evotorch draws from
+    problem = GymNE(name, network, num_episodes=episodes)
     center = torch.zeros(problem.solution_length)
     search = CMAES(problem, stdev_init=STDEV, popsize=POPULATION, center_init=center)
     evaluations, tests, solved, best = 0, 0, False, center
@@ -77,6 +78,7 @@ def run(name: str, seed: int) -> dict[str, object]:
         "task": name,
         "seed": seed,
         "genes": int(problem.solution_length),
+        "settings": {"popsize": POPULATION, "stdev_init": STDEV, "num_episodes": episodes},
         "solved": solved,
         "evaluations": evaluations,
         "test_episodes": tests,
@@ -86,9 +88,18 @@ def run(name: str, seed: int) -> dict[str, object]:
     }
 
 
+def add(found: dict[str, object], file: Path) -> None:
+    """A trial more in the line of its task, as row files have them."""
+    lines = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    line = next((line for line in lines if line["model"] == found["task"]), None)
+    if line is None:
+        lines.append(line := {"model": found["task"], "trials": []})
+    line["trials"].append(found)
+    file.write_text(json.dumps(lines, indent=1) + "\n", encoding="utf-8")
+
+
 if __name__ == "__main__":
     for word in sys.argv[2:]:
-        line = json.dumps(run(sys.argv[1], int(word)))
-        print(line, flush=True)
-        with (Path(__file__).parent / "classic_control_evotorch.jsonl").open("a") as file:
-            file.write(line + "\n")
+        trial = run(sys.argv[1], int(word))
+        print(json.dumps(trial), flush=True)
+        add(trial, Path(__file__).with_suffix(".json"))

@@ -277,6 +277,26 @@ def double_pole_table() -> str:
     return as_table(read("double_pole"))
 
 
+def classic_control_table() -> str:
+    """Evaluations to the mark of each row that has been run."""
+    return as_table(read("classic_control"))
+
+
+def evotorch_control_table() -> str:
+    """The same of evotorch's own search, on the same networks."""
+    rows = []
+    for line in read("classic_control_evotorch"):
+        runs = line["trials"]
+        spent = [each["evaluations"] for each in runs]
+        with_tests = [each["evaluations"] + each["test_episodes"] for each in runs]
+        solved = f"{sum(each['solved'] for each in runs)} of {len(runs)}"
+        means = [f"{fmean(spent):,.0f}", f"{max(spent):,}", f"{fmean(with_tests):,.0f}"]
+        score = f"{fmean(each['test_return'] for each in runs):.1f}"
+        rows.append([line["model"], solved, str(runs[0]["genes"]), *means, score])
+    head = ["evotorch's CMA-ES", "Solved", "Genes", "Evaluations, mean", "Most", "With tests, mean"]
+    return _table([*head, "Test return, mean"], rows)
+
+
 def shakespeare_table() -> str:
     """Bits per character of each network, and the difference to the LSTM with the same seeds."""
     lines = {line["model"]: line for line in read("shakespeare")}
@@ -306,6 +326,8 @@ def sequences_table() -> str:
 
 WRITERS: dict[str, Callable[[], str]] = {
     "double-pole": double_pole_table,
+    "classic-control": classic_control_table,
+    "evotorch-control": evotorch_control_table,
     "settings": settings_table,
     "search": search_table,
     "report": report_table,
