@@ -20,14 +20,16 @@ from genophen.config.config import PLUGIN_KINDS, SECTIONS
 from genophen.plugins.contract import KINDS
 from genophen.plugins.loading import load_plugins
 
+_WITHOUT = re.compile(r"\*Written from the code by [^*]*\*\n\n$")
 _PICTURE = re.compile(r'<img[^>]* src="(\w[\w-]*\.svg)"[^>]*>')
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """mkdocs' event: the text of a page with the parts that it asks for."""
     for marker, write in _PARTS.items():
-        if (line := f"<!-- {marker} -->") in markdown:
-            markdown = markdown.replace(line, "\n".join(write()))
+        before, found, after = markdown.partition(f"<!-- {marker} -->")
+        if found:  # in the file itself a line says what to do without the part
+            markdown = _WITHOUT.sub("", before) + "\n".join(write()) + after
     return markdown
 
 

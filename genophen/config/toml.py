@@ -44,7 +44,7 @@ def read_toml(path: Path | GuardedPath) -> dict[str, Any]:
         raise ConfigError(
             attempted,
             found=getattr(error, "strerror", None) or str(error),
-            allowed=f"a file of up to {MAX_BYTES:,} bytes",
+            allowed="" if isinstance(error, FileNotFoundError) else f"a file of up to {MAX_BYTES:,} bytes",
             next_step=_instead(path if isinstance(path, Path) else path.path),
         ) from None
     try:

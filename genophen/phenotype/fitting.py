@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from genophen.errors import ConfigError, PluginError
+from genophen.errors import ConfigError, PluginError, listed
 from genophen.phenotype.phenotype import Phenotype
 
 
@@ -27,6 +27,13 @@ def fit(phenotype: Phenotype, *, steps: int = 1000, learning_rate: float = 0.01)
         ConfigError: for numbers of steps and rates that there are not.
         PluginError: for a genotype whose weights do not depend on its parameters.
     """
+    if not isinstance(phenotype, Phenotype):
+        raise ConfigError(
+            "cannot fit the genotype",
+            found=f"{type(phenotype).__name__}, which has none",
+            allowed="a phenotype",
+            next_step="genophen.compile(network, patterns, normalization='none') gives one",
+        )
     if steps < 1 or not 0 < learning_rate < math.inf:
         raise ConfigError(
             "cannot fit the genotype",
@@ -54,10 +61,10 @@ def fit(phenotype: Phenotype, *, steps: int = 1000, learning_rate: float = 0.01)
         optimizer.zero_grad()
     with torch.no_grad():
         explained = {name: 1 - float(share) for name, share in _unexplained(phenotype).items()}
-    if sum(sizes[name] * share for name, share in explained.items()) < 0:
+    if worse := [name for name, share in explained.items() if share < 0]:
         warnings.warn(
-            "the fit explains less than nothing: take more steps, or, where the genotype writes standardised "
-            "kernels, which have a scale of their own, normalization='none'",
+            f"the fit explains less than nothing of {listed(worse)}: take more steps, or, where the genotype "
+            "writes standardised kernels, which have a scale of their own, normalization='none'",
             stacklevel=2,
         )
     return explained

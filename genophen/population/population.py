@@ -77,7 +77,17 @@ class Population:
         return torch.cat([parameter.detach().flatten() for parameter in self.genes.values()])
 
     def assign(self, candidate: Tensor) -> None:
-        """Write a candidate, (num_genes,), into the phenotype."""
+        """Write a candidate, (num_genes,), into the phenotype.
+
+        Raises:
+            ConfigError: for another shape.
+        """
+        if tuple(candidate.shape) != (self.num_genes,):
+            raise ConfigError(
+                "cannot write a candidate into the phenotype",
+                found=f"a tensor of shape {tuple(candidate.shape)}",
+                allowed=f"({self.num_genes},): one candidate",
+            )
         with torch.no_grad():
             for name, value in self._split(candidate[None]).items():
                 self.genes[name].copy_(value[0])

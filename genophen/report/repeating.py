@@ -29,7 +29,11 @@ def _among(group: ReportGroup, keys: Sequence[str]) -> list[tuple[str, Any]]:
 def again(group: ReportGroup) -> tuple[ReportGroup, ReportRun, str]:
     """A run of the group that has a config, and the command that trains it again."""
     run = next(run for run in group.runs if run.config)
-    return group, run, f"genophen run {quoted(run.directory / 'config.toml')}"
+    files = (
+        {} if run.environment is None else dict.fromkeys(p.file for p in run.environment.plugins if p.file)
+    )
+    named = "".join(f" --plugin {quoted(Path(file))}" for file in files)
+    return group, run, f"genophen run {quoted(run.directory / 'config.toml')}{named}"
 
 
 def environments(runs: Sequence[ReportRun]) -> list[tuple[str, list[tuple[str, int]]]]:

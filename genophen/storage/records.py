@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from genophen.contracts.measure import Measure
+from genophen.errors import counted
 from genophen.storage.older import environment_of_today, result_of_today, row_of_today
 
 Count = Annotated[int, Field(ge=0)]
@@ -103,7 +104,7 @@ class Machine(Record):
     threads: Count
 
     def __str__(self) -> str:
-        return f"{self.device_name}, {self.threads} threads"
+        return f"{self.device_name}, {counted(self.threads, 'thread')}"
 
 
 class UsedPlugin(Record):
@@ -111,6 +112,13 @@ class UsedPlugin(Record):
     name: str
     distribution: str | None = None
     version: str | None = None
+    #: Of a file loaded with --plugin, whose path stands for the distribution.
+    sha256: str | None = None
+
+    @property
+    def file(self) -> str | None:
+        """The path of the single file that it came from; None for an installed one."""
+        return self.distribution if self.sha256 else None
 
 
 class TaskRecord(Measured):

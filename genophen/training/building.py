@@ -131,7 +131,11 @@ def check_output(
             if architecture.recurrent and isinstance(outputs, tuple):
                 outputs = outputs[0]
         except (Exception, SystemExit) as error:
-            raise PluginError(attempted, found=f"it raised {cause(error)}") from error
+            raise PluginError(
+                attempted,
+                found=f"it raised {cause(error)}",
+                next_step=f"genophen plugins check {name} shows where; --plugin FILE.py for a file",
+            ) from error
     if isinstance(outputs, tuple) and outputs:  # of a recurrent network: the state stands beside it
         outputs = outputs[0]
     expected = (len(inputs), num_outputs)

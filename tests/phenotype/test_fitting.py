@@ -90,3 +90,20 @@ def test_what_cannot_be_fitted_is_said() -> None:
         genophen.fit(phenotype)
     with pytest.raises(genophen.ConfigError, match="steps=0"):
         genophen.fit(compiled(), steps=0)
+
+
+def test_a_module_without_a_genotype_is_refused_in_words() -> None:
+    with pytest.raises(genophen.ConfigError, match=r"Linear, which has none\n.*a phenotype\n"):
+        genophen.fit(nn.Linear(2, 2))
+
+
+def test_each_target_that_is_explained_worse_than_by_nothing_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3))
+    with torch.no_grad():
+        network[0].weight.mul_(1e-3)  # a standardised kernel is far larger
+    phenotype = genophen.compile(
+        network, "*.weight", genotype="hypernetwork", embedding_dim=4, projection_dim=4
+    )
+    with pytest.warns(UserWarning, match=r"less than nothing of 0\.weight.*: take more steps"):
+        explained = genophen.fit(phenotype, steps=2)
+    assert explained["0.weight"] < -1000

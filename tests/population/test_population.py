@@ -283,3 +283,9 @@ def test_the_grouped_convolution_of_other_devices() -> None:
     torch.testing.assert_close(
         layers.grouped_convolution(x, weight, conv) + bias.view(3, 1, 4, 1, 1), expected
     )
+
+
+def test_a_whole_population_is_not_assigned() -> None:
+    population = genophen.Population(compiled(), "embeddings")
+    with pytest.raises(genophen.ConfigError, match=rf"shape \(3, {population.num_genes}\)\n.*one candidate"):
+        population.assign(population.center().repeat(3, 1))

@@ -186,6 +186,14 @@ def test_without_the_data_the_rest_is_shown(made: Path) -> None:
     assert "Learning curves" in page
 
 
+def test_the_command_names_the_plugin_file_that_a_run_had(made: Path) -> None:
+    folder = copied(made, "of-a-file")
+    recorded = json.loads((folder / "environment.json").read_text())
+    file = {"kind": "architecture", "name": "mine", "distribution": "/a b/mine.py", "sha256": "0" * 64}
+    (folder / "environment.json").write_text(json.dumps(recorded | {"plugins": [file, file]}))
+    assert "genophen run of-a-file/config.toml --plugin '/a b/mine.py'" in Tags(report(folder)).text
+
+
 def test_kernels_of_every_genotype_are_shown_or_said_to_be_left_out(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +205,7 @@ def test_kernels_of_every_genotype_are_shown_or_said_to_be_left_out(
     assert len([image for image in page.of("img") if image.get("class") == "kernel"]) == 3
     assert "the best run of each genotype, on one colour scale" in page.text
     assert "low-rank: low-rank" not in page.text
+    assert "One seed each: such differences may be chance." in page.text
     assert "Genotypehypernetwork, low-rank, dct" in "".join(page.text.split("\n"))
     monkeypatch.setattr("genophen.report.page.MAX_KERNELS", 1)
     page = Tags(report(*folders))
