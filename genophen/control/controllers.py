@@ -1,8 +1,8 @@
 """Networks as controllers: in double precision, since an episode repeats them thousands of times.
 
-A network may say more about itself than a module does, for speed (both are as its `forward` to rounding):
+A network may have two methods more than a module, for speed (both are as its `forward` to rounding):
 
-- `respond(weights, x, state, ops)`, a static method: outputs (P, E, A) and the next state of networks with
+- `respond(weights, x, state, ops)`: outputs (P, E, A) and the next state of networks with
   weights (P, *shape) by name on inputs (P, E, F), in arrays or in tensors;
 - `in_numbers(weights, ops)`, of one network in numbers of any kind (see `numeric`).
 """

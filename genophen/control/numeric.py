@@ -1,6 +1,6 @@
 """Networks that say themselves in numbers, whatever these are: Python's, arrays, tensors, symbols.
 
-A class of networks has `in_numbers(weights, ops)`, a static method, for this: a function of a tuple of F
+A class of networks has a method `in_numbers(weights, ops)` for this: a function of a tuple of F
 numbers and a state (None at first) that gives A numbers and the next state. Weights are nested lists by name.
 Products are sums one after the other (`genophen.added`), functions those of `ops`. A dynamic genotype has
 `numeric(network)`: a function of its own weights, the network's and `ops` that makes such a controller; None

@@ -22,12 +22,13 @@ def built(cls: type[genophen.Architecture], options: dict[str, Any]) -> Any:
     return architecture.build().double()
 
 
-@pytest.fixture(params=["elman", "elman with biases", "mlp", "mlp without hidden units"])
+@pytest.fixture(params=["elman", "elman with biases", "elman with a gain", "mlp", "mlp without hidden units"])
 def network(request: pytest.FixtureRequest) -> Any:
     torch.manual_seed(0)
     cls, options = {
         "elman": (Elman, {"hidden": 4}),
         "elman with biases": (Elman, {"hidden": 4, "bias": True}),
+        "elman with a gain": (Elman, {"hidden": 4, "bias": True, "output_gain": 5.0}),
         "mlp": (MLP, {"hidden": [5, 4]}),
         "mlp without hidden units": (MLP, {"hidden": []}),
     }[request.param]
@@ -83,6 +84,15 @@ def test_what_stands_beside_a_pair_changes_no_bit_of_it(network: Any) -> None:
         one = {name: stack[3:4] for name, stack in weights.items()}
         found, alone = network.respond(one, x[step, 3:4, 2:3], alone, ARRAYS)
         assert found.tolist() == together[3:4, 2:3].tolist()
+
+
+def test_an_output_gain_multiplies_outputs_and_nothing_else() -> None:
+    plain, gained = built(Elman, {"hidden": 4}), built(Elman, {"hidden": 4, "output_gain": 5.0})
+    gained.load_state_dict(plain.state_dict())
+    x, state = draws(E, 3), draws(E, 4)
+    (output, after), (five, same) = plain(x, state), gained(x, state)
+    assert torch.equal(five, 5.0 * output)
+    assert torch.equal(same, after)
 
 
 def test_counts_of_weights() -> None:

@@ -14,10 +14,11 @@ import genophen
 
 
 class ElmanNetwork(nn.Module):
-    """h_t = tanh(W_x x_t + W_h h_{t-1}), y_t = W_y h_t, with biases where they are asked for."""
+    """h_t = tanh(W_x x_t + W_h h_{t-1}), y_t = g W_y h_t, with biases where they are asked for."""
 
-    def __init__(self, inputs: int, hidden: int, outputs: int, bias: bool) -> None:
+    def __init__(self, inputs: int, hidden: int, outputs: int, bias: bool, gain: float = 1.0) -> None:
         super().__init__()
+        self._gain = gain
         self.input = nn.Linear(inputs, hidden, bias=bias)
         self.recurrent = nn.Linear(hidden, hidden, bias=False)
         self.output = nn.Linear(hidden, outputs, bias=bias)
@@ -28,19 +29,23 @@ class ElmanNetwork(nn.Module):
         if state is not None:
             before = before + self.recurrent(state)
         state = torch.tanh(before)  # (N, hidden)
-        return self.output(state), state
+        return self._gained(self.output(state)), state
 
-    @staticmethod
-    def respond(weights: Mapping[str, Any], x: Any, state: Any, ops: genophen.Arithmetic) -> tuple[Any, Any]:
+    def _gained(self, output: Any) -> Any:
+        return output if self._gain == 1 else self._gain * output
+
+    def respond(
+        self, weights: Mapping[str, Any], x: Any, state: Any, ops: genophen.Arithmetic
+    ) -> tuple[Any, Any]:
         """The same for many networks, weights (P, *shape), on inputs (P, E, F) of their own."""
         before = genophen.product(weights["input.weight"], x) + _row(weights, "input.bias")
         if state is not None:
             before = before + genophen.product(weights["recurrent.weight"], state)
         state = ops.tanh(before)  # (P, E, hidden)
-        return genophen.product(weights["output.weight"], state) + _row(weights, "output.bias"), state
+        output = genophen.product(weights["output.weight"], state) + _row(weights, "output.bias")
+        return self._gained(output), state
 
-    @staticmethod
-    def in_numbers(weights: Mapping[str, Any], ops: genophen.Arithmetic) -> Callable[..., Any]:
+    def in_numbers(self, weights: Mapping[str, Any], ops: genophen.Arithmetic) -> Callable[..., Any]:
         """The same of one network, in numbers."""
         hidden, outputs = len(weights["recurrent.weight"]), len(weights["output.weight"])
         inner = [[*a, *b] for a, b in zip(weights["input.weight"], weights["recurrent.weight"], strict=True)]
@@ -51,7 +56,7 @@ class ElmanNetwork(nn.Module):
         def act(x: tuple[Any, ...], state: list[Any] | None) -> tuple[list[Any], list[Any]]:
             seen = (*x, *(state or zeros))
             state = [tanh(added(map(mul, row, seen)) + bias) for row, bias in layer]
-            return [added(map(mul, row, state)) + bias for row, bias in last], state
+            return [self._gained(added(map(mul, row, state)) + bias) for row, bias in last], state
 
         return act
 
@@ -64,6 +69,13 @@ def _row(weights: Mapping[str, Any], name: str) -> Any:
 class ElmanOptions(genophen.Options):
     hidden: int = Field(3, ge=1, le=4096, description="units of the hidden layer")
     bias: bool = Field(False, description="whether the units have biases")
+    output_gain: float = Field(
+        1.0,
+        gt=0,
+        le=1e6,
+        description="g, what the outputs are multiplied by: a search whose steps are as wide in all weights "
+        "then reaches as much further in the last ones",
+    )
 
 
 class Elman(genophen.Architecture):
@@ -75,7 +87,7 @@ class Elman(genophen.Architecture):
 
     def build(self) -> nn.Module:
         (inputs,), outputs = self.shapes()
-        return ElmanNetwork(inputs, self.options.hidden, outputs, self.options.bias)
+        return ElmanNetwork(inputs, self.options.hidden, outputs, self.options.bias, self.options.output_gain)
 
     def expressed(self) -> list[str]:
         return ["input.weight", "recurrent.weight", "output.weight"]
