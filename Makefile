@@ -16,7 +16,7 @@ setup: $(STAMP)
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "genophen needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another: make PYTHON=python3.12 setup")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs,evolution,mlflow,neat,onnx,tensorboard]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[control,dev,docs,evolution,mlflow,neat,onnx,tensorboard]'
 	@touch $(STAMP)
 
 demo: $(STAMP)

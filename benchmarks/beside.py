@@ -101,10 +101,8 @@ def main() -> None:
     python = str((given.checkout / ".venv/bin/python").absolute())
     if given.instructions:
         for case in given.cases:
-            theirs, ours = (
-                instructions(given.checkout, python, case),
-                instructions(ROOT, sys.executable, case),
-            )
+            theirs = instructions(given.checkout, python, case)
+            ours = instructions(ROOT, sys.executable, case)
             print(
                 f"{case}: {theirs:,.0f} instructions in the other checkout, {ours:,.0f} in this, "
                 f"{ours / theirs:.4f} times as many",

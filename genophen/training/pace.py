@@ -38,7 +38,10 @@ class Pace:
         }
 
     def __str__(self) -> str:
-        seconds = {name: f"{value:.2g} s" for name, value in self.seconds().items()}
+        seconds = {
+            name: f"{value:.2g} s" if value < 10 else duration(value)
+            for name, value in self.seconds().items()
+        }
         steps, rounds = counted(self.steps_per_round, "step"), counted(self.rounds, "round")
         return (
             f"About {seconds['round']} a round ({steps} of {seconds['step']}, {seconds['validation']} of "

@@ -22,6 +22,7 @@ from genophen.config.toml import write_toml
 from genophen.plugins.loading import load_plugins
 from genophen.sweep.file import read_sweep
 from genophen.sweep.sweep import plan
+from genophen.training.pace import Pace
 
 
 @pytest.fixture
@@ -319,6 +320,12 @@ def test_an_estimate_takes_steps_and_keeps_nothing(command, tmp_path: Path) -> N
     assert seconds["round"] == pytest.approx(12 * seconds["step"] + seconds["validation"])
     assert seconds["run"] == pytest.approx(7 * seconds["round"])
     assert not list(tmp_path.glob("runs*"))
+
+
+def test_an_estimate_of_long_rounds_is_told_in_minutes_and_hours() -> None:
+    assert str(Pace(step=1.25, validation=14.2, steps_per_round=320, rounds=40)) == (
+        "About 7 min a round (320 steps of 1.2 s, 14 s of validation), 4 h 36 min for 40 rounds"
+    )
 
 
 def test_an_estimate_says_that_the_data_is_not_there(command, tmp_path: Path) -> None:
